@@ -34,8 +34,9 @@
  *     preview id=1                                     the preview file has been renewed
  *     note id=1 text=<sentence>                        worth telling: an unknown word, another size
  *     done id=1 width=128 height=128 seed=7 seconds=0.61 text=<A1111's parameters>
- *     model id=2 family=sd1 width=128 height=128 multiple=8 sampler=ddim schedule=leading
- *           hash=<64 hex or -> text=<sentence about the model>
+ *     model id=2 family=sd1 width=128 height=128 multiple=8 max_side=2048 sampler=ddim
+ *           schedule=leading hash=<64 hex or -> text=<sentence about the model>    (one line)
+ *           a note line with the same id before it tells why another sampler stands in
  *     failed id=1 status=FORMAT text=<sentence>
  *
  * status is a word of engine/base/status.h. */
