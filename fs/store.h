@@ -28,7 +28,7 @@
 typedef struct fsd_store fsd_store;
 
 /* Open or make the store at `path` (absolute or relative; made with its parents, 0700). FSD_BUSY
- * if another fsdfs holds it (naming host and pid), FSD_VERSION if a newer one made it (nothing is
+ * if another fsdfs holds it (naming host and pid), FSD_NEWER if a newer one made it (nothing is
  * touched), FSD_DENIED, FSD_NO_SPACE, FSD_IO. */
 FSD_MUST_CHECK fsd_status fsd_store_open(fsd_store **out, const char *path, fsd_error *err);
 void fsd_store_close(fsd_store *store);

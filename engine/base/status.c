@@ -22,7 +22,7 @@ static const struct {
     [FSD_CANCELLED] = {"CANCELLED", EINTR},
     [FSD_BUSY] = {"BUSY", EBUSY},
     [FSD_DENIED] = {"DENIED", EACCES},
-    [FSD_VERSION] = {"VERSION", EPROTO},
+    [FSD_NEWER] = {"NEWER", EPROTO},
 };
 
 static bool is_continuation(char c)

@@ -26,7 +26,7 @@ typedef enum fsd_status {
     FSD_CANCELLED,   /* nobody wants the result any more: EINTR */
     FSD_BUSY,        /* somebody else holds it: EBUSY */
     FSD_DENIED,      /* EACCES */
-    FSD_VERSION,     /* made by a newer fsdfs: EPROTO */
+    FSD_NEWER,       /* made by a newer fsdfs: EPROTO */
     FSD_STATUS_COUNT
 } fsd_status;
 

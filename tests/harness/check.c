@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "tests/harness/check.h"
 
 #include "engine/base/mem.h"
