@@ -1,0 +1,194 @@
+#include "kernels/cpu/gemm.h"
+
+#include "kernels/contract.h"
+#include "kernels/cpu/cpu.h"
+#include "kernels/cpu/loops.h"
+
+#include <string.h>
+
+/* Three ways to the same contract:
+ *   direct    one product, straight to y; activation in its epilogue, or the residual as its start
+ *   finished  fp32 sums of one or two products, then activation and residual by our own loop
+ *   gated     GEGLU: values and gates, then their product by our own loop
+ * The last two go block of rows by block, so that what stands between stays in the caches. */
+
+enum {
+    BLOCK_BYTES = 2 << 20, /* of what stands between, about the second caches of two cores */
+    MIN_BLOCK = 256        /* rows, below which a product reads its weights too often */
+};
+
+fsd_dnnl_job fsd_cpu_product_job(fsd_dtype type, int64_t rows, int64_t in, int64_t out)
+{
+    fsd_dnnl_job job;
+
+    memset(&job, 0, sizeof job); /* compared byte by byte */
+    job.input = job.output = (int32_t)type;
+    job.rows = rows;
+    job.in = job.ldx = in;
+    job.out = job.ldy = out;
+    return job;
+}
+
+typedef enum way { DIRECT, FINISHED, GATED } way;
+
+static way choose(const fsd_linear *p)
+{
+    if (p->act == FSD_ACT_GEGLU)
+        return GATED;
+    return p->in2 || (p->residual && p->act != FSD_ACT_NONE) ? FINISHED : DIRECT;
+}
+
+/* What stands between, a row. */
+static int64_t row_bytes(const fsd_linear *p, way w)
+{
+    if (w == DIRECT)
+        return 0;
+    return w == GATED ? 2 * p->out * (int64_t)fsd_dtype_size(p->dtype)
+                      : p->out * (int64_t)sizeof(float);
+}
+
+static int64_t block_rows(const fsd_linear *p, way w)
+{
+    int64_t rows = w == DIRECT ? p->rows : BLOCK_BYTES / row_bytes(p, w) / 64 * 64;
+
+    rows = rows < MIN_BLOCK ? MIN_BLOCK : rows;
+    return rows < p->rows ? rows : p->rows;
+}
+
+/* The job of input `second` (0 or 1) over `rows` rows. */
+static fsd_dnnl_job job_of(const fsd_linear *p, way w, int second, int64_t rows)
+{
+    fsd_dnnl_job job = fsd_cpu_product_job(p->dtype, rows, second ? p->in2 : p->in,
+                                           w == GATED ? 2 * p->out : p->out);
+
+    job.ldx = second ? p->ldx2 : p->ldx;
+    job.bias = p->bias && !second;
+    job.sum = second;
+    if (w == DIRECT) {
+        job.ldy = p->ldy;
+        job.act = (int32_t)p->act;
+        job.sum = p->residual != NULL;
+    } else if (w == FINISHED) {
+        job.output = FSD_F32;
+    }
+    return job;
+}
+
+static size_t align(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+/* Scratch of oneDNN for any of the jobs of this layer. Whether there is a bias is not known when a
+ * plan asks; it changes the primitive, not its scratch. */
+static size_t product_scratch(fsd_backend *be, const fsd_linear *p, way w)
+{
+    const int64_t block = block_rows(p, w), rest = p->rows % block;
+    size_t most = 0;
+
+    for (int second = 0; second < (p->in2 ? 2 : 1); second++) {
+        for (int i = 0; i < (rest ? 2 : 1); i++) {
+            const fsd_dnnl_job job = job_of(p, w, second, i ? rest : block);
+            fsd_dnnl_primitive *primitive;
+
+            if (!fsd_dnnl_find(fsd_cpu_of(be)->dnnl, &primitive, &job, NULL) &&
+                fsd_dnnl_scratch(primitive) > most)
+                most = fsd_dnnl_scratch(primitive);
+        }
+    }
+    return most;
+}
+
+size_t fsd_cpu_linear_workspace(fsd_backend *be, const fsd_linear *p)
+{
+    const way w = choose(p);
+
+    return align((size_t)(block_rows(p, w) * row_bytes(p, w))) + product_scratch(be, p, w);
+}
+
+static const char *element(const void *base, int64_t i, fsd_dtype type)
+{
+    return (const char *)base + i * (int64_t)fsd_dtype_size(type);
+}
+
+static fsd_status multiply(fsd_backend *be, const fsd_linear *p, way w, int second, int64_t row,
+                           int64_t rows, void *y, void *scratch, fsd_error *err)
+{
+    const fsd_cpu_packed *packed = fsd_cpu_packed_of(p->w);
+    const fsd_dnnl_job job = job_of(p, w, second, rows);
+    const void *x = second ? element(p->x2, row * p->ldx2, p->dtype)
+                           : element(p->x, row * p->ldx, p->dtype);
+    fsd_dnnl *dnnl = fsd_cpu_of(be)->dnnl;
+    fsd_dnnl_primitive *primitive;
+    const fsd_status st = fsd_dnnl_find(dnnl, &primitive, &job, err);
+
+    return st ? st
+              : fsd_dnnl_run(dnnl, primitive, x, second ? packed->second : packed->weights, p->bias,
+                             y, scratch, err);
+}
+
+/* The residual is where the product starts from. */
+static void start_from_residual(fsd_backend *be, const fsd_linear *p)
+{
+    const size_t bytes = (size_t)p->out * fsd_dtype_size(p->dtype);
+
+    if (!p->residual || p->residual == p->y)
+        return;
+    FSD_PARALLEL(fsd_cpu_threads(be))
+    for (int64_t r = 0; r < p->rows; r++)
+        memcpy((char *)p->y + r * p->ldy * (int64_t)fsd_dtype_size(p->dtype),
+               element(p->residual, r * p->ld_residual, p->dtype), bytes);
+}
+
+/* Our own loop over the rows of a block; a turn is some rows. */
+static void finish(fsd_backend *be, const fsd_linear *p, way w, const void *between, int64_t first,
+                   int64_t rows)
+{
+    enum { ROWS = 16 };
+    const fsd_cpu_loops *loops = fsd_cpu_loops_best();
+    const int bf16 = p->dtype == FSD_BF16;
+
+    FSD_PARALLEL(fsd_cpu_threads(be))
+    for (int64_t r = 0; r < rows; r += ROWS) {
+        const int64_t end = r + ROWS < rows ? r + ROWS : rows;
+        const char *from = (const char *)between + r * row_bytes(p, w);
+        char *y = (char *)p->y + (first + r) * p->ldy * (int64_t)fsd_dtype_size(p->dtype);
+
+        if (w == GATED) {
+            loops->gate[bf16](y, from, end - r, p->ldy, p->out);
+            continue;
+        }
+        for (int64_t row = r; row < end; row++) {
+            const void *residual =
+                p->residual ? element(p->residual, (first + row) * p->ld_residual, p->dtype) : NULL;
+
+            loops->finish[bf16](y + (row - r) * p->ldy * (int64_t)fsd_dtype_size(p->dtype),
+                                (const float *)between + row * p->out, residual, p->out, p->act);
+        }
+    }
+}
+
+fsd_status fsd_cpu_linear(fsd_backend *be, const fsd_linear *p, void *workspace, fsd_error *err)
+{
+    const way w = choose(p);
+    const int64_t block = block_rows(p, w);
+    void *scratch = (char *)workspace + align((size_t)(block * row_bytes(p, w)));
+    fsd_status st = fsd_check_linear(p, err);
+
+    if (st)
+        return st;
+    if (w == DIRECT) {
+        start_from_residual(be, p);
+        return multiply(be, p, w, 0, 0, p->rows, p->y, scratch, err);
+    }
+    for (int64_t first = 0; first < p->rows && !st; first += block) {
+        const int64_t rows = p->rows - first < block ? p->rows - first : block;
+
+        st = multiply(be, p, w, 0, first, rows, workspace, scratch, err);
+        if (!st && p->in2)
+            st = multiply(be, p, w, 1, first, rows, workspace, scratch, err);
+        if (!st)
+            finish(be, p, w, workspace, first, rows);
+    }
+    return st;
+}
