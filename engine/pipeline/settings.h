@@ -24,7 +24,9 @@ typedef struct fsd_settings {
     char sampler[16], schedule[16]; /* canonical: "euler_a", "karras" */
     bool seed_given;
     uint64_t seed;
-    int steps, width, height;
+    int steps;
+    int width, height; /* 0: the model's own, until fsd_settings_resolve */
+    int ar_w, ar_h;    /* an aspect ratio asked for, 0 if none */
     double cfg;
     fsd_precision precision;
 } fsd_settings;
@@ -47,7 +49,7 @@ typedef struct fsd_limits {
     int max_side;      /* 2048 */
 } fsd_limits;
 
-/* Family defaults: 20 steps, guidance 7.5, ddim, leading, 512x512. FSD_NO_MEMORY. */
+/* Family defaults: 20 steps, guidance 7.5, ddim, leading, the model's own size. FSD_NO_MEMORY. */
 FSD_MUST_CHECK fsd_status fsd_settings_init(fsd_settings *s, fsd_error *err);
 void fsd_settings_clear(fsd_settings *s); /* a zeroed or cleared one is fine */
 FSD_MUST_CHECK fsd_status fsd_settings_copy(fsd_settings *to, const fsd_settings *from, fsd_error *err);
@@ -56,16 +58,21 @@ FSD_MUST_CHECK fsd_status fsd_settings_copy(fsd_settings *to, const fsd_settings
  * value (naming what is allowed); FSD_UNSUPPORTED for "not yet"; FSD_NO_MEMORY. */
 FSD_MUST_CHECK fsd_status fsd_settings_set(fsd_settings *s, const char *word, const char *value,
                                            fsd_error *err);
-/* Does this model make such a picture? FSD_INVALID with the allowed sizes. */
-FSD_MUST_CHECK fsd_status fsd_settings_check(const fsd_settings *s, const fsd_limits *limits,
-                                             fsd_error *err);
+/* Settle width and height: the model's own where nobody said, an aspect ratio at the model's area.
+ * FSD_INVALID with the allowed sizes if the model does not make such a picture. */
+FSD_MUST_CHECK fsd_status fsd_settings_resolve(fsd_settings *s, const fsd_limits *limits,
+                                               fsd_error *err);
+
+/* The known word nearest to one that is not ("" if none is near), and what a picture's settings may
+ * be called, for messages. */
+const char *fsd_settings_nearest(const char *word);
 
 /* The present value of a word of the table as it would be written in a generate.ini ("" if it has
  * none), into `out`. For `size` "512x768", for an open seed "". */
 void fsd_settings_get(const fsd_settings *s, const char *word, char *out, size_t size);
 
-/* "key=value\n" lines of a job (escaped), appended to a malloc'd string by the caller's function:
- * every setting that matters, so that the engine never falls back to a default. */
+/* "key=value\n" lines of a job, escaped: every setting that matters, so that the engine never falls
+ * back to a default. *out is the caller's (fsd_free). */
 FSD_MUST_CHECK fsd_status fsd_settings_to_job(const fsd_settings *s, char **out, fsd_error *err);
 
 /* The protocol's escaping of one value: "\n" "\r" "\\". Both return a new string or NULL (no memory;
