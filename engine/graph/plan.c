@@ -168,8 +168,8 @@ static void count_weights(fsd_plan *plan)
             const fsd_weight *weight = graph->record[i].weight[k];
             bool seen = !weight;
 
-            for (int j = 0; j < i && !seen; j++) {
-                for (int m = 0; m < FSD_RECORD_WEIGHTS; m++)
+            for (int j = 0; j <= i && !seen; j++) {
+                for (int m = 0; m < (j < i ? FSD_RECORD_WEIGHTS : k); m++)
                     seen |= graph->record[j].weight[m] == weight;
             }
             if (!seen)
