@@ -46,6 +46,10 @@ bool fsd_catalog_get(fsd_catalog *catalog, const char *name, fsd_model_entry *ou
  * if it is); used to park a lookup. */
 void fsd_catalog_when_probed(fsd_catalog *catalog, const char *name, void (*ready)(void *user),
                              void *user);
+/* Somebody draws with it: its hash is wanted, in the background. */
+void fsd_catalog_want_hash(fsd_catalog *catalog, const char *name);
+/* Called after a probe or a hash has changed what is known of a model. */
+void fsd_catalog_watch(fsd_catalog *catalog, void (*changed)(void *user, const char *name), void *user);
 /* The content of model.ini and words.txt (NULL if none; fsd_free'd by the caller). */
 char *fsd_catalog_model_ini(fsd_catalog *catalog, const char *name);
 char *fsd_catalog_words(fsd_catalog *catalog, const char *name);

@@ -60,6 +60,9 @@ FSD_MUST_CHECK fsd_status fsd_queue_order(fsd_queue *queue, const fsd_order *ord
 bool fsd_queue_leave(fsd_queue *queue, uint64_t ticket);
 /* Cancel the job of this key whoever waits (its waiters get FSD_CANCELLED); false if there is none. */
 bool fsd_queue_cancel(fsd_queue *queue, const char *key);
+/* Cancel all jobs whose key begins so (a session that ends, a folder that moves); their results, if
+ * they come all the same, are dropped. */
+void fsd_queue_cancel_prefix(fsd_queue *queue, const char *prefix);
 /* Forget the remembered failure of this key (the user changed something, or removed the name). */
 void fsd_queue_forget(fsd_queue *queue, const char *key);
 
