@@ -372,26 +372,34 @@ static int make_path(const char *path)
     return 0;
 }
 
+void fsd_store_claim(fsd_store *store)
+{
+    char host[64] = "?", who[128];
+
+    gethostname(host, sizeof host - 1);
+    snprintf(who, sizeof who, "host %s pid %ld\n", host, (long)getpid());
+    if (ftruncate(store->lock, 0) || pwrite(store->lock, who, strlen(who), 0) < 0) {
+        /* the lock holds all the same; only its sentence is poorer */
+    }
+}
+
 /* Held as long as the mount lives; the text is for whoever comes second. */
 static fsd_status take_lock(fsd_store *store, fsd_error *err)
 {
-    char host[64] = "?", who[128] = "";
-    ssize_t got;
+    char who[128] = "";
 
     store->lock = fsd_store_openat(store, ".fsdfs/lock", O_RDWR | O_CREAT, 0600);
     if (store->lock < 0)
         return fsd_fail_errno(err, "%s/.fsdfs/lock", store->root);
     if (flock(store->lock, LOCK_EX | LOCK_NB)) {
-        got = pread(store->lock, who, sizeof who - 1, 0);
+        const ssize_t got = pread(store->lock, who, sizeof who - 1, 0);
+
         if (got > 0)
             who[strcspn(who, "\n")] = '\0';
         return fsd_fail(err, FSD_BUSY, "%s is in use already, by %s", store->root,
                         *who ? who : "another fsdfs");
     }
-    gethostname(host, sizeof host - 1);
-    snprintf(who, sizeof who, "host %s pid %ld\n", host, (long)getpid());
-    if (ftruncate(store->lock, 0) || pwrite(store->lock, who, strlen(who), 0) < 0)
-        return fsd_fail_errno(err, "%s/.fsdfs/lock", store->root);
+    fsd_store_claim(store);
     return FSD_OK;
 }
 

@@ -32,6 +32,8 @@ typedef struct fsd_store fsd_store;
  * touched), FSD_DENIED, FSD_NO_SPACE, FSD_IO. */
 FSD_MUST_CHECK fsd_status fsd_store_open(fsd_store **out, const char *path, fsd_error *err);
 void fsd_store_close(fsd_store *store);
+/* The process that holds the lock is this one: after a fork. */
+void fsd_store_claim(fsd_store *store);
 
 /* The absolute path of the store, and of `name` in it (into `out`). */
 const char *fsd_store_root(const fsd_store *store);
