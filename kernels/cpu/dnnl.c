@@ -19,7 +19,8 @@ typedef const dnnl_memory_desc_t *const_dnnl_memory_desc_t;
 #define MD(d) (&(d))
 #endif
 
-enum { BUCKETS = 256, PRIMITIVES = 256 /* of about 200 KB of machine code each */ };
+/* A picture needs some 200, of which those that run hold about 200 KB of machine code each. */
+enum { BUCKETS = 256, PRIMITIVES = 384 };
 
 struct fsd_dnnl_primitive {
     fsd_dnnl_job job;
@@ -28,12 +29,20 @@ struct fsd_dnnl_primitive {
     dnnl_memory_t x, weights, bias, y, scratch; /* their addresses are set at each run */
     const_dnnl_memory_desc_t weights_desc;      /* borrowed from pd */
     size_t scratch_bytes, weights_bytes;
-    /* Where this job wants other weights than are kept: what turns those into these, in scratch. */
-    dnnl_primitive_t lay_out;
-    dnnl_memory_t kept;
+    /* Where this job wants other weights than are kept: what turns those into these, in scratch;
+     * where oneDNN has no fast way, by a plain copy (`to_plain` comes before `lay_out`). */
+    dnnl_primitive_t lay_out, to_plain;
+    dnnl_memory_t kept, plain;
+    size_t laid_out_at, plain_bytes;
     struct fsd_dnnl_primitive *next;          /* of the bucket */
     struct fsd_dnnl_primitive *newer, *older; /* by last use */
 };
+
+/* The first job seen for weights of its channels, whose layout they all have. */
+typedef struct first_job {
+    fsd_dnnl_job job;
+    struct first_job *next;
+} first_job;
 
 struct fsd_dnnl_weights {
     fsd_dnnl_job job;
@@ -48,6 +57,7 @@ struct fsd_dnnl {
     int primitives;
     fsd_dnnl_primitive *bucket[BUCKETS];
     fsd_dnnl_primitive *newest, *oldest;
+    first_job *first;
 };
 
 static fsd_status failed(fsd_error *err, dnnl_status_t st, const char *what)
@@ -192,8 +202,8 @@ fsd_status fsd_dnnl_open(fsd_dnnl **out, int threads, fsd_error *err)
 
 static void primitive_free(fsd_dnnl_primitive *p)
 {
-    dnnl_memory_t memory[] = {p->x, p->weights, p->bias, p->y, p->scratch, p->kept};
-    dnnl_primitive_t primitive[] = {p->primitive, p->lay_out};
+    dnnl_memory_t memory[] = {p->x, p->weights, p->bias, p->y, p->scratch, p->kept, p->plain};
+    dnnl_primitive_t primitive[] = {p->primitive, p->lay_out, p->to_plain};
 
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) {
         if (memory[i])
@@ -250,6 +260,12 @@ void fsd_dnnl_close(fsd_dnnl *dnnl)
         return;
     while (dnnl->newest)
         forget(dnnl, dnnl->newest);
+    while (dnnl->first) {
+        first_job *first = dnnl->first;
+
+        dnnl->first = first->next;
+        fsd_free(first);
+    }
     if (dnnl->stream)
         dnnl_stream_destroy(dnnl->stream);
     if (dnnl->engine)
@@ -394,42 +410,71 @@ static fsd_status make_primitive(fsd_dnnl *dnnl, fsd_dnnl_primitive *p, fsd_erro
     return st ? failed(err, st, job->kh ? "this convolution" : "this product") : FSD_OK;
 }
 
-/* The job whose weights all others like `job` use. */
-static fsd_dnnl_job typical(const fsd_dnnl_job *job)
+/* A job of usual size, where none has been seen before its weights are made. */
+static void make_usual(fsd_dnnl_job *job)
 {
+    job->stride = 1;
+    job->top = job->kh / 2;
+    job->left = job->kw / 2;
+    job->bottom = (job->kh - 1) / 2;
+    job->right = (job->kw - 1) / 2;
+    job->n = 1;
+    job->h = job->w = 64;
+}
+
+/* The job whose weights all like `job` use. For products it is the same for any size, for
+ * convolutions the first that was seen, which is likely to be the one that runs. */
+static fsd_status typical(fsd_dnnl *dnnl, fsd_dnnl_job *out, const fsd_dnnl_job *job,
+                          fsd_error *err)
+{
+    first_job *first;
     fsd_dnnl_job t;
 
-    memset(&t, 0, sizeof t);
-    t.input = t.output = job->input;
+    memcpy(&t, job, sizeof t);
+    t.output = t.input;
     t.bias = 1;
-    t.in = job->in;
-    t.out = job->out;
-    if (!job->kh) {
+    t.act = t.sum = 0;
+    if (!t.kh) {
         t.rows = 256;
         t.ldx = t.in;
         t.ldy = t.out;
-        return t;
+        memcpy(out, &t, sizeof t);
+        return FSD_OK;
     }
-    t.kh = job->kh;
-    t.kw = job->kw;
-    t.stride = 1;
-    t.top = t.kh / 2;
-    t.left = t.kw / 2;
-    t.bottom = (t.kh - 1) / 2;
-    t.right = (t.kw - 1) / 2;
-    t.n = 1;
-    t.h = t.w = 64 > t.kh && 64 > t.kw ? 64 : t.kh + t.kw;
-    return t;
+    for (first = dnnl->first; first; first = first->next) {
+        const fsd_dnnl_job *f = &first->job;
+
+        if (f->input == t.input && f->in == t.in && f->out == t.out && f->kh == t.kh &&
+            f->kw == t.kw) {
+            memcpy(out, f, sizeof *f);
+            return FSD_OK;
+        }
+    }
+    if (!t.n)
+        make_usual(&t);
+    first = fsd_alloc(sizeof *first);
+    if (!first)
+        return fsd_fail(err, FSD_NO_MEMORY, "no memory for a convolution's sizes");
+    memcpy(&first->job, &t, sizeof t);
+    first->next = dnnl->first;
+    dnnl->first = first;
+    memcpy(out, &t, sizeof t);
+    return FSD_OK;
 }
 
-static dnnl_status_t make_reorder(fsd_dnnl *dnnl, dnnl_primitive_t *out,
+/* `fast` tells whether it is compiled for these layouts; NULL is fine. */
+static dnnl_status_t make_reorder(fsd_dnnl *dnnl, dnnl_primitive_t *out, bool *fast,
                                   const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to)
 {
     dnnl_primitive_desc_t pd = NULL;
+    const char *name = "";
     dnnl_status_t st =
         dnnl_reorder_primitive_desc_create(&pd, from, dnnl->engine, to, dnnl->engine, NULL);
 
     if (!st) {
+        dnnl_primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &name);
+        if (fast)
+            *fast = strncmp(name, "jit", 3) == 0;
         st = dnnl_primitive_create(out, pd);
         dnnl_primitive_desc_destroy(pd);
     }
@@ -441,27 +486,65 @@ static size_t align(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-/* What it takes to run p with the weights that are kept, where it wants others. */
-static fsd_status use_kept(fsd_dnnl *dnnl, fsd_dnnl_primitive *p, fsd_error *err)
+static dnnl_status_t describe_plain(desc *d, const fsd_dnnl_job *job, int64_t count, int64_t ld)
 {
-    const fsd_dnnl_job t = typical(&p->job);
-    fsd_dnnl_primitive *kept;
-    fsd_status found;
+    const dnnl_dims_t conv = {count, job->in, job->kh, job->kw}, product = {job->in, count};
+    const dnnl_dims_t strides = {1, ld}; /* (out, in) read as (in, out) */
+
+    return job->kh ? desc_tagged(d, 4, conv, data_type(job->input), dnnl_oihw)
+                   : desc_strided(d, 2, product, data_type(job->input), strides);
+}
+
+/* By a plain copy: oneDNN is 50 times slower from blocks of 48 to blocks of 32 than by two steps.
+ */
+static dnnl_status_t lay_out_by_plain(fsd_dnnl *dnnl, fsd_dnnl_primitive *p,
+                                      const_dnnl_memory_desc_t kept)
+{
+    desc plain;
     dnnl_status_t st;
 
-    if (memcmp(&t, &p->job, sizeof t) == 0)
-        return FSD_OK;
+    memset(&plain, 0, sizeof plain);
+    dnnl_primitive_destroy(p->lay_out);
+    p->lay_out = NULL;
+    st = describe_plain(&plain, &p->job, p->job.out, p->job.in);
+    if (!st)
+        st = make_reorder(dnnl, &p->to_plain, NULL, kept, MD(plain));
+    if (!st)
+        st = make_reorder(dnnl, &p->lay_out, NULL, MD(plain), p->weights_desc);
+    if (!st)
+        st = make_memory(dnnl, &p->plain, MD(plain));
+    if (!st)
+        p->plain_bytes = align(dnnl_memory_desc_get_size(MD(plain)));
+    desc_clear(&plain);
+    return st;
+}
+
+/* What it takes to run p with the weights that are kept, where it wants others. In the scratch they
+ * follow oneDNN's, and the plain copy follows them. */
+static fsd_status use_kept(fsd_dnnl *dnnl, fsd_dnnl_primitive *p, fsd_error *err)
+{
+    fsd_dnnl_primitive *kept;
+    fsd_dnnl_job t;
+    bool fast;
+    dnnl_status_t st;
+    fsd_status found = typical(dnnl, &t, &p->job, err);
+
+    if (found || memcmp(&t, &p->job, sizeof t) == 0)
+        return found;
     found = fsd_dnnl_find(dnnl, &kept, &t, err);
     if (found)
         return found;
     if (dnnl_memory_desc_equal(kept->weights_desc, p->weights_desc))
         return FSD_OK;
-    st = make_reorder(dnnl, &p->lay_out, kept->weights_desc, p->weights_desc);
+    st = make_reorder(dnnl, &p->lay_out, &fast, kept->weights_desc, p->weights_desc);
     if (!st)
         st = make_memory(dnnl, &p->kept, kept->weights_desc);
+    if (!st && !fast)
+        st = lay_out_by_plain(dnnl, p, kept->weights_desc);
     if (st)
         return failed(err, st, "another layout of a weight");
-    p->scratch_bytes = align(p->scratch_bytes) + p->weights_bytes;
+    p->laid_out_at = align(p->scratch_bytes);
+    p->scratch_bytes = p->laid_out_at + align(p->weights_bytes) + p->plain_bytes;
     return FSD_OK;
 }
 
@@ -509,21 +592,23 @@ size_t fsd_dnnl_scratch(const fsd_dnnl_primitive *primitive)
 
 size_t fsd_dnnl_weights_bytes(fsd_dnnl *dnnl, const fsd_dnnl_job *job)
 {
-    const fsd_dnnl_job t = typical(job);
+    fsd_dnnl_job t;
     fsd_dnnl_primitive *p;
 
-    return fsd_dnnl_find(dnnl, &p, &t, NULL) ? 0 : p->weights_bytes;
+    return typical(dnnl, &t, job, NULL) || fsd_dnnl_find(dnnl, &p, &t, NULL) ? 0 : p->weights_bytes;
 }
 
 fsd_status fsd_dnnl_weights_new(fsd_dnnl *dnnl, fsd_dnnl_weights **out, const fsd_dnnl_job *job,
                                 fsd_error *err)
 {
-    const fsd_dnnl_job t = typical(job);
+    fsd_dnnl_job t;
     fsd_dnnl_primitive *p;
     fsd_dnnl_weights *weights;
-    fsd_status st = fsd_dnnl_find(dnnl, &p, &t, err);
+    fsd_status st = typical(dnnl, &t, job, err);
 
     *out = NULL;
+    if (!st)
+        st = fsd_dnnl_find(dnnl, &p, &t, err);
     if (st)
         return st;
     weights = fsd_alloc(sizeof *weights);
@@ -569,7 +654,7 @@ static dnnl_status_t reorder_once(fsd_dnnl *dnnl, const_dnnl_memory_desc_t from_
     if (!st)
         st = dnnl_memory_create(&out, to_desc, dnnl->engine, to);
     if (!st)
-        st = make_reorder(dnnl, &reorder, from_desc, to_desc);
+        st = make_reorder(dnnl, &reorder, NULL, from_desc, to_desc);
     if (!st)
         st = run_reorder(dnnl, reorder, in, out);
     if (reorder)
@@ -587,16 +672,13 @@ fsd_status fsd_dnnl_weights_fill(fsd_dnnl *dnnl, fsd_dnnl_weights *weights, int6
     const fsd_dnnl_job *job = &weights->job;
     const dnnl_dims_t conv = {count, job->in, job->kh, job->kw}, conv_at = {first, 0, 0, 0};
     const dnnl_dims_t product = {job->in, count}, product_at = {0, first};
-    const dnnl_dims_t strides = {1, ld}; /* (out, in) read as (in, out) */
-    const dnnl_data_type_t type = data_type(job->input);
     desc from, to;
     dnnl_status_t st;
 
     memset(&from, 0, sizeof from);
     memset(&to, 0, sizeof to);
     use_threads(dnnl);
-    st = job->kh ? desc_tagged(&from, 4, conv, type, dnnl_oihw)
-                 : desc_strided(&from, 2, product, type, strides);
+    st = describe_plain(&from, job, count, ld);
     if (!st)
         st = desc_part(&to, MD(weights->layout), job->kh ? conv : product,
                        job->kh ? conv_at : product_at);
@@ -619,8 +701,13 @@ static dnnl_status_t set_weights(fsd_dnnl *dnnl, fsd_dnnl_primitive *p,
         return dnnl_memory_set_data_handle(p->weights, weights->data);
     st = dnnl_memory_set_data_handle(p->kept, weights->data);
     if (!st)
-        st = dnnl_memory_set_data_handle(p->weights, scratch + p->scratch_bytes - p->weights_bytes);
-    return st ? st : run_reorder(dnnl, p->lay_out, p->kept, p->weights);
+        st = dnnl_memory_set_data_handle(p->weights, scratch + p->laid_out_at);
+    if (!st && p->plain)
+        st = dnnl_memory_set_data_handle(p->plain,
+                                         scratch + p->laid_out_at + align(p->weights_bytes));
+    if (!st && p->plain)
+        st = run_reorder(dnnl, p->to_plain, p->kept, p->plain);
+    return st ? st : run_reorder(dnnl, p->lay_out, p->plain ? p->plain : p->kept, p->weights);
 }
 
 fsd_status fsd_dnnl_run(fsd_dnnl *dnnl, fsd_dnnl_primitive *p, const void *x,

@@ -1,14 +1,15 @@
 /* dnnl.h: the little of oneDNN that we use, the same for its versions 2 and 3.
  *
  * A job names a matrix product or a convolution by its sizes. fsd_dnnl_find makes the primitive for
- * it once and finds it again by them, so that a call costs microseconds; the 256 last used are
+ * it once and finds it again by them, so that a call costs microseconds; the 384 last used are
  * kept. oneDNN allocates nothing when it runs: its scratch is the caller's.
  *
  * Weights are kept in one of oneDNN's blocked layouts. There is one a weight, so that its bytes are
- * known before and it never changes: what a job of typical size wants. Products want the same at
- * any size. A convolution of a very small image may not; it lays the weights out anew each time, in
- * its scratch (forced to use what is there, oneDNN 2.6 falls back to its reference loops). One
- * thread at a time. */
+ * known before and it never changes: what the first job of its channels wanted. Products want the
+ * same at any size, convolutions do at most; where one does not, it lays the weights out anew each
+ * time, in its scratch (forced to use what is there, oneDNN 2.6 falls back to its reference loops).
+ *
+ * One thread at a time. */
 #ifndef FSD_KERNELS_CPU_DNNL_H
 #define FSD_KERNELS_CPU_DNNL_H
 

@@ -162,8 +162,8 @@ TEST(old_shapes_are_forgotten_and_come_back)
     fsd_backend *cpu, *ref;
 
     REQUIRE(open_both(&cpu, &ref));
-    for (int64_t rows = 1; rows <= 300; rows++) {
-        const try_linear c = {rows % 290 + 1, 3, 0, 2, FSD_ACT_NONE, true, false, false, 0};
+    for (int64_t rows = 1; rows <= 450; rows++) {
+        const try_linear c = {rows % 440 + 1, 3, 0, 2, FSD_ACT_NONE, true, false, false, 0};
 
         CHECK_NEAR(error_of(cpu, ref, FSD_F32, &c), 0, 1e-5);
     }
