@@ -133,11 +133,13 @@ static void find_data(const char *told, char *out, size_t size)
 /* What a daemon that died left behind is unmounted. */
 static void clear_stale_mount(const char *mountpoint)
 {
-    struct stat st;
+    const int fd = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a stat may be cached */
     pid_t pid;
     int status;
 
-    if (stat(mountpoint, &st) == 0 || errno != ENOTCONN)
+    if (fd >= 0)
+        close(fd);
+    if (fd >= 0 || errno != ENOTCONN)
         return;
     pid = fork();
     if (pid == 0) {
@@ -146,6 +148,7 @@ static void clear_stale_mount(const char *mountpoint)
     }
     if (pid > 0)
         waitpid(pid, &status, 0);
+    usleep(300000); /* the dead daemon's own unmounter may be on its way too: not over our mount */
 }
 
 /* A kernel that gives up waiting requests would abort the whole mount. */
