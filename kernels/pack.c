@@ -56,19 +56,19 @@ void fsd_pack_to_f32(float *to, const fsd_pack *what)
     }
 }
 
-/* Through fsd_alloc first, so that tests can make it fail: the block itself must be aligned. */
-static void *aligned(size_t bytes)
+void *fsd_aligned_new(size_t bytes)
 {
-    void *probe = fsd_alloc(1), *block;
+    void *probe = fsd_alloc(1); /* which tests can make fail; the block itself must be aligned */
 
     if (!probe)
         return NULL;
     fsd_free(probe);
-    if (bytes > SIZE_MAX - 64)
-        return NULL;
-    bytes = bytes ? (bytes + 63) / 64 * 64 : 64;
-    block = aligned_alloc(64, bytes);
-    return block;
+    return bytes > SIZE_MAX - 64 ? NULL : aligned_alloc(64, bytes ? (bytes + 63) / 64 * 64 : 64);
+}
+
+void fsd_aligned_free(void *block)
+{
+    free(block);
 }
 
 fsd_packed *fsd_packed_new(const fsd_pack *what, size_t own_bytes)
@@ -82,7 +82,7 @@ fsd_packed *fsd_packed_new(const fsd_pack *what, size_t own_bytes)
                            .split = what->split,
                            .bytes = own_bytes};
     memcpy(packed->dim, what->dim, sizeof packed->dim);
-    packed->own = aligned(own_bytes);
+    packed->own = fsd_aligned_new(own_bytes);
     if (!packed->own) {
         fsd_free(packed);
         return NULL;
@@ -94,14 +94,14 @@ void fsd_packed_free(fsd_packed *packed)
 {
     if (!packed)
         return;
-    free(packed->own);
+    fsd_aligned_free(packed->own);
     fsd_free(packed);
 }
 
 fsd_status fsd_cpu_alloc(fsd_backend *be, void **out, size_t bytes, fsd_error *err)
 {
     (void)be;
-    *out = aligned(bytes);
+    *out = fsd_aligned_new(bytes);
     if (!*out)
         return fsd_fail(err, FSD_NO_MEMORY, "no memory for %zu bytes", bytes);
     memset(*out, 0, bytes);
@@ -111,5 +111,5 @@ fsd_status fsd_cpu_alloc(fsd_backend *be, void **out, size_t bytes, fsd_error *e
 void fsd_cpu_free(fsd_backend *be, void *block, size_t bytes)
 {
     (void)be, (void)bytes;
-    free(block);
+    fsd_aligned_free(block);
 }

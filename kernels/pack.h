@@ -19,7 +19,10 @@ void fsd_pack_to_f32(float *to, const fsd_pack *what);
 fsd_packed *fsd_packed_new(const fsd_pack *what, size_t own_bytes);
 void fsd_packed_free(fsd_packed *packed); /* NULL is fine */
 
-/* Zeroed memory, aligned to 64 bytes, freed by free(); what fsd_backend.alloc is on a CPU. */
+/* Memory aligned to 64 bytes, not zeroed; NULL if there is none. */
+void *fsd_aligned_new(size_t bytes);
+void fsd_aligned_free(void *block); /* NULL is fine */
+/* The same, zeroed: what fsd_backend.alloc and free are on a CPU. */
 FSD_MUST_CHECK fsd_status fsd_cpu_alloc(fsd_backend *be, void **out, size_t bytes, fsd_error *err);
 void fsd_cpu_free(fsd_backend *be, void *block, size_t bytes);
 

@@ -45,7 +45,6 @@ static int pick_threads(int asked)
 
     if (asked < 1)
         asked = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    omp_set_num_threads(asked); /* oneDNN asks OpenMP how many it may use */
     return asked;
 #else
     (void)asked;
@@ -69,12 +68,12 @@ fsd_status fsd_backend_cpu_open(fsd_backend **out, int threads, fsd_error *err)
     *be = TABLE;
     be->own = cpu;
     cpu->threads = pick_threads(threads);
-    st = fsd_dnnl_open(&cpu->dnnl, err);
+    st = fsd_dnnl_open(&cpu->dnnl, cpu->threads, err);
     if (st) {
         close_cpu(be);
         return st;
     }
-    be->fast_bf16 = fsd_dnnl_fast_bf16();
+    be->fast_bf16 = cpu->bf16 = fsd_dnnl_fast_bf16();
     fsd_dnnl_version(&major, &minor, &patch);
     snprintf(be->about, sizeof be->about, "cpu: oneDNN %d.%d.%d, %s, %d thread%s", major, minor, patch,
              fsd_cpu_loops_best()->name, cpu->threads, cpu->threads == 1 ? "" : "s");

@@ -1,6 +1,6 @@
 #include "kernels/contract.h"
 #include "kernels/cpu/cpu.h"
-#include "kernels/cpu/dnnl.h"
+#include "kernels/cpu/gemm.h"
 
 #include <string.h>
 
@@ -35,23 +35,18 @@ typedef struct layout {
     size_t bias, upsampled, bytes; /* offsets; bytes of all but oneDNN's scratch, which follows */
 } layout;
 
-static size_t align(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-
 static layout plan(const fsd_conv *p)
 {
     layout l = {0};
 
-    l.upsampled = align((size_t)p->out * sizeof(float));
+    l.upsampled = fsd_cpu_align((size_t)p->out * sizeof(float));
     l.bytes = l.upsampled;
     if (p->upsample)
-        l.bytes += align((size_t)(p->n * p->up_h * p->up_w * p->in) * fsd_dtype_size(p->dtype));
+        l.bytes += fsd_cpu_align((size_t)(p->n * p->up_h * p->up_w * p->in) * fsd_dtype_size(p->dtype));
     return l;
 }
 
-size_t fsd_cpu_conv_workspace(fsd_backend *be, const fsd_conv *p)
+static size_t workspace_of(fsd_backend *be, const fsd_conv *p)
 {
     size_t most = 0;
 
@@ -105,7 +100,8 @@ static void start_from_residual(fsd_backend *be, const fsd_conv *p)
         memcpy((char *)p->y + (size_t)r * bytes, (const char *)p->residual + (size_t)r * bytes, bytes);
 }
 
-fsd_status fsd_cpu_conv(fsd_backend *be, const fsd_conv *p, void *workspace, fsd_error *err)
+/* The contract, for a type that products are made in. */
+static fsd_status run(fsd_backend *be, const fsd_conv *p, void *workspace, fsd_error *err)
 {
     const size_t size = fsd_dtype_size(p->dtype);
     const layout l = plan(p);
@@ -114,10 +110,8 @@ fsd_status fsd_cpu_conv(fsd_backend *be, const fsd_conv *p, void *workspace, fsd
     float *bias = (float *)((char *)workspace + l.bias);
     const char *x = p->x;
     fsd_dnnl_primitive *primitive;
-    fsd_status st = fsd_check_conv(p, err);
+    fsd_status st = fsd_dnnl_find(dnnl, &primitive, &job, err);
 
-    if (!st)
-        st = fsd_dnnl_find(dnnl, &primitive, &job, err);
     if (st)
         return st;
     if (p->upsample) {
@@ -134,4 +128,67 @@ fsd_status fsd_cpu_conv(fsd_backend *be, const fsd_conv *p, void *workspace, fsd
                           (char *)workspace + l.bytes, err);
     }
     return st;
+}
+
+/* --- bf16 where the CPU multiplies none: all of it in fp32 ------------------------------------- */
+
+typedef struct wide_conv {
+    fsd_conv p;
+    int64_t y_rows, adds; /* pixels of the result, rows of `add` */
+    size_t y, add, scratch; /* offsets into the workspace; x is at its start */
+} wide_conv;
+
+static wide_conv widened(const fsd_conv *p)
+{
+    wide_conv c = {.p = *p,
+                   .y_rows = p->n * fsd_conv_out_h(p) * fsd_conv_out_w(p),
+                   .adds = p->add_shared ? 1 : p->n};
+
+    c.p.dtype = FSD_F32;
+    c.y = fsd_cpu_align((size_t)(p->n * p->h * p->w * p->in) * sizeof(float));
+    c.add = c.y + fsd_cpu_align((size_t)(c.y_rows * p->out) * sizeof(float));
+    c.scratch = c.add + fsd_cpu_align((size_t)(c.adds * p->out) * sizeof(float));
+    return c;
+}
+
+static fsd_status run_widened(fsd_backend *be, const fsd_conv *p, char *workspace, fsd_error *err)
+{
+    wide_conv c = widened(p);
+    float *x = (float *)workspace, *y = (float *)(workspace + c.y);
+    float *add = (float *)(workspace + c.add);
+    fsd_status st;
+
+    fsd_cpu_widen(be, x, p->x, p->n * p->h * p->w, p->in, p->in);
+    if (p->residual)
+        fsd_cpu_widen(be, y, p->residual, c.y_rows, p->out, p->out);
+    if (p->add)
+        fsd_cpu_widen(be, add, p->add, c.adds, p->out, p->out);
+    c.p.x = x;
+    c.p.y = y;
+    c.p.residual = p->residual ? y : NULL;
+    c.p.add = p->add ? add : NULL;
+    st = run(be, &c.p, workspace + c.scratch, err);
+    if (!st)
+        fsd_cpu_narrow(be, p->y, y, c.y_rows, p->out, p->out);
+    return st;
+}
+
+/* --- the contract ------------------------------------------------------------------------------ */
+
+size_t fsd_cpu_conv_workspace(fsd_backend *be, const fsd_conv *p)
+{
+    const wide_conv c = widened(p);
+
+    return fsd_cpu_product_type(be, p->dtype) == p->dtype ? workspace_of(be, p)
+                                                          : c.scratch + workspace_of(be, &c.p);
+}
+
+fsd_status fsd_cpu_conv(fsd_backend *be, const fsd_conv *p, void *workspace, fsd_error *err)
+{
+    const fsd_status st = fsd_check_conv(p, err);
+
+    if (st)
+        return st;
+    return fsd_cpu_product_type(be, p->dtype) == p->dtype ? run(be, p, workspace, err)
+                                                          : run_widened(be, p, workspace, err);
 }

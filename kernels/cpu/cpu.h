@@ -27,6 +27,7 @@ typedef struct fsd_dnnl fsd_dnnl; /* kernels/cpu/dnnl.h */
 typedef struct fsd_cpu { /* fsd_backend.own */
     fsd_dnnl *dnnl;
     int threads;
+    bool bf16; /* products of bf16 in hardware */
 } fsd_cpu;
 
 static inline fsd_cpu *fsd_cpu_of(fsd_backend *be)
@@ -37,6 +38,13 @@ static inline fsd_cpu *fsd_cpu_of(fsd_backend *be)
 static inline int fsd_cpu_threads(fsd_backend *be)
 {
     return fsd_cpu_of(be)->threads;
+}
+
+/* What products and convolutions of activations of this type are made in. Where the CPU has no bf16,
+ * gemm.c and conv.c widen it to fp32 around them. */
+static inline fsd_dtype fsd_cpu_product_type(fsd_backend *be, fsd_dtype activations)
+{
+    return fsd_cpu_of(be)->bf16 ? activations : FSD_F32;
 }
 
 /* FSD_PARALLEL(threads) before a for loop whose turns are independent; inside it, fsd_cpu_thread()

@@ -1,10 +1,14 @@
 #include "kernels/cpu/dnnl.h"
 
+#include "kernels/pack.h"
+
 #include "engine/base/mem.h"
 
 #include <dnnl.h>
-#include <stdlib.h>
 #include <string.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 
 #if DNNL_VERSION_MAJOR >= 3
 typedef dnnl_memory_desc_t desc; /* owned: desc_clear */
@@ -15,28 +19,35 @@ typedef const dnnl_memory_desc_t *const_dnnl_memory_desc_t;
 #define MD(d) (&(d))
 #endif
 
-enum { BUCKETS = 512 };
+enum { BUCKETS = 256, PRIMITIVES = 256 /* of about 200 KB of machine code each */ };
 
 struct fsd_dnnl_primitive {
     fsd_dnnl_job job;
     dnnl_primitive_desc_t pd;
-    dnnl_primitive_t primitive;
+    dnnl_primitive_t primitive;                 /* NULL until the first run: that compiles */
     dnnl_memory_t x, weights, bias, y, scratch; /* their addresses are set at each run */
     const_dnnl_memory_desc_t weights_desc;      /* borrowed from pd */
     size_t scratch_bytes, weights_bytes;
-    struct fsd_dnnl_primitive *next;
+    /* Where this job wants other weights than are kept: what turns those into these, in scratch. */
+    dnnl_primitive_t lay_out;
+    dnnl_memory_t kept;
+    struct fsd_dnnl_primitive *next;          /* of the bucket */
+    struct fsd_dnnl_primitive *newer, *older; /* by last use */
 };
 
 struct fsd_dnnl_weights {
+    fsd_dnnl_job job;
     desc layout;
     void *data;
-    size_t bytes;
 };
 
 struct fsd_dnnl {
     dnnl_engine_t engine;
     dnnl_stream_t stream;
+    int threads;
+    int primitives;
     fsd_dnnl_primitive *bucket[BUCKETS];
+    fsd_dnnl_primitive *newest, *oldest;
 };
 
 static fsd_status failed(fsd_error *err, dnnl_status_t st, const char *what)
@@ -80,6 +91,16 @@ static dnnl_status_t desc_copy(desc *d, const_dnnl_memory_desc_t from)
 #else
     *d = *from;
     return dnnl_success;
+#endif
+}
+
+static dnnl_status_t desc_part(desc *d, const_dnnl_memory_desc_t of, const dnnl_dims_t dims,
+                               const dnnl_dims_t offsets)
+{
+#if DNNL_VERSION_MAJOR >= 3
+    return dnnl_memory_desc_create_submemory(d, of, dims, offsets);
+#else
+    return dnnl_memory_desc_init_submemory(d, of, dims, offsets);
 #endif
 }
 
@@ -148,7 +169,7 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, de
 
 /* --- primitives ------------------------------------------------------------------------------ */
 
-fsd_status fsd_dnnl_open(fsd_dnnl **out, fsd_error *err)
+fsd_status fsd_dnnl_open(fsd_dnnl **out, int threads, fsd_error *err)
 {
     fsd_dnnl *dnnl = fsd_alloc(sizeof *dnnl);
     dnnl_status_t st;
@@ -156,6 +177,7 @@ fsd_status fsd_dnnl_open(fsd_dnnl **out, fsd_error *err)
     *out = NULL;
     if (!dnnl)
         return fsd_fail(err, FSD_NO_MEMORY, "no memory for oneDNN");
+    dnnl->threads = threads;
     st = dnnl_engine_create(&dnnl->engine, dnnl_cpu, 0);
     if (!st)
         st = dnnl_stream_create(&dnnl->stream, dnnl->engine, dnnl_stream_default_flags);
@@ -170,31 +192,64 @@ fsd_status fsd_dnnl_open(fsd_dnnl **out, fsd_error *err)
 
 static void primitive_free(fsd_dnnl_primitive *p)
 {
-    dnnl_memory_t memory[] = {p->x, p->weights, p->bias, p->y, p->scratch};
+    dnnl_memory_t memory[] = {p->x, p->weights, p->bias, p->y, p->scratch, p->kept};
+    dnnl_primitive_t primitive[] = {p->primitive, p->lay_out};
 
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) {
         if (memory[i])
             dnnl_memory_destroy(memory[i]);
     }
-    if (p->primitive)
-        dnnl_primitive_destroy(p->primitive);
+    for (size_t i = 0; i < sizeof primitive / sizeof *primitive; i++) {
+        if (primitive[i])
+            dnnl_primitive_destroy(primitive[i]);
+    }
     if (p->pd)
         dnnl_primitive_desc_destroy(p->pd);
     fsd_free(p);
+}
+
+static size_t hash(const fsd_dnnl_job *job)
+{
+    const unsigned char *bytes = (const unsigned char *)job;
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+
+    for (size_t i = 0; i < sizeof *job; i++)
+        h = (h ^ bytes[i]) * 0x100000001b3u;
+    return (size_t)(h >> 32) % BUCKETS;
+}
+
+static void list_remove(fsd_dnnl *dnnl, fsd_dnnl_primitive *p)
+{
+    *(p->newer ? &p->newer->older : &dnnl->newest) = p->older;
+    *(p->older ? &p->older->newer : &dnnl->oldest) = p->newer;
+}
+
+static void list_add(fsd_dnnl *dnnl, fsd_dnnl_primitive *p)
+{
+    p->newer = NULL;
+    p->older = dnnl->newest;
+    *(p->older ? &p->older->newer : &dnnl->oldest) = p;
+    dnnl->newest = p;
+}
+
+static void forget(fsd_dnnl *dnnl, fsd_dnnl_primitive *p)
+{
+    fsd_dnnl_primitive **link = &dnnl->bucket[hash(&p->job)];
+
+    while (*link != p)
+        link = &(*link)->next;
+    *link = p->next;
+    list_remove(dnnl, p);
+    dnnl->primitives--;
+    primitive_free(p);
 }
 
 void fsd_dnnl_close(fsd_dnnl *dnnl)
 {
     if (!dnnl)
         return;
-    for (int i = 0; i < BUCKETS; i++) {
-        while (dnnl->bucket[i]) {
-            fsd_dnnl_primitive *p = dnnl->bucket[i];
-
-            dnnl->bucket[i] = p->next;
-            primitive_free(p);
-        }
-    }
+    while (dnnl->newest)
+        forget(dnnl, dnnl->newest);
     if (dnnl->stream)
         dnnl_stream_destroy(dnnl->stream);
     if (dnnl->engine)
@@ -216,6 +271,17 @@ bool fsd_dnnl_fast_bf16(void)
     /* The instruction sets are a bit set in which a better one has all bits of a lesser one. */
     return (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_bf16) ==
            dnnl_cpu_isa_avx512_core_bf16;
+}
+
+/* oneDNN asks OpenMP how many threads it may use, which is a setting of the calling thread's; and it
+ * divides its scratch by the answer, so that it must be the same whenever we call. */
+static void use_threads(const fsd_dnnl *dnnl)
+{
+#ifdef _OPENMP
+    omp_set_num_threads(dnnl->threads);
+#else
+    (void)dnnl;
+#endif
 }
 
 static dnnl_status_t make_attr(dnnl_primitive_attr_t *attr, const fsd_dnnl_job *job)
@@ -276,26 +342,28 @@ static dnnl_status_t describe_conv(desc d[4], const fsd_dnnl_job *job)
     return st;
 }
 
-/* `index` 1 of the weights is the bias. */
-static dnnl_status_t make_memory(fsd_dnnl *dnnl, fsd_dnnl_primitive *p, dnnl_memory_t *memory,
-                                 dnnl_query_t what, int index)
+static const_dnnl_memory_desc_t query(const fsd_dnnl_primitive *p, dnnl_query_t what, int index)
 {
-    return dnnl_memory_create(memory, dnnl_primitive_desc_query_md(p->pd, what, index), dnnl->engine,
-                              DNNL_MEMORY_NONE);
+    return dnnl_primitive_desc_query_md(p->pd, what, index);
+}
+
+static dnnl_status_t make_memory(fsd_dnnl *dnnl, dnnl_memory_t *memory, const_dnnl_memory_desc_t of)
+{
+    return dnnl_memory_create(memory, of, dnnl->engine, DNNL_MEMORY_NONE);
 }
 
 static dnnl_status_t make_memories(fsd_dnnl *dnnl, fsd_dnnl_primitive *p)
 {
-    dnnl_status_t st = make_memory(dnnl, p, &p->x, dnnl_query_src_md, 0);
+    dnnl_status_t st = make_memory(dnnl, &p->x, query(p, dnnl_query_src_md, 0));
 
     if (!st)
-        st = make_memory(dnnl, p, &p->weights, dnnl_query_weights_md, 0);
-    if (!st && p->job.bias)
-        st = make_memory(dnnl, p, &p->bias, dnnl_query_weights_md, 1);
+        st = make_memory(dnnl, &p->weights, p->weights_desc);
+    if (!st && p->job.bias) /* which is the second of the weights */
+        st = make_memory(dnnl, &p->bias, query(p, dnnl_query_weights_md, 1));
     if (!st)
-        st = make_memory(dnnl, p, &p->y, dnnl_query_dst_md, 0);
+        st = make_memory(dnnl, &p->y, query(p, dnnl_query_dst_md, 0));
     if (!st)
-        st = make_memory(dnnl, p, &p->scratch, dnnl_query_scratchpad_md, 0);
+        st = make_memory(dnnl, &p->scratch, query(p, dnnl_query_scratchpad_md, 0));
     return st;
 }
 
@@ -313,31 +381,86 @@ static fsd_status make_primitive(fsd_dnnl *dnnl, fsd_dnnl_primitive *p, fsd_erro
     if (!st)
         st = job->kh ? conv_pd(&p->pd, dnnl->engine, d, job->bias, job, attr)
                      : matmul_pd(&p->pd, dnnl->engine, d, job->bias, attr);
-    if (!st)
-        st = dnnl_primitive_create(&p->primitive, p->pd);
-    if (!st)
-        st = make_memories(dnnl, p);
     if (attr)
         dnnl_primitive_attr_destroy(attr);
     for (int i = 0; i < 4; i++)
         desc_clear(&d[i]);
-    if (st)
-        return failed(err, st, job->kh ? "this convolution" : "this product");
-    p->weights_desc = dnnl_primitive_desc_query_md(p->pd, dnnl_query_weights_md, 0);
-    p->weights_bytes = dnnl_memory_desc_get_size(p->weights_desc);
-    p->scratch_bytes =
-        dnnl_memory_desc_get_size(dnnl_primitive_desc_query_md(p->pd, dnnl_query_scratchpad_md, 0));
-    return FSD_OK;
+    if (!st) {
+        p->weights_desc = query(p, dnnl_query_weights_md, 0);
+        p->weights_bytes = dnnl_memory_desc_get_size(p->weights_desc);
+        p->scratch_bytes = dnnl_memory_desc_get_size(query(p, dnnl_query_scratchpad_md, 0));
+        st = make_memories(dnnl, p);
+    }
+    return st ? failed(err, st, job->kh ? "this convolution" : "this product") : FSD_OK;
 }
 
-static size_t hash(const fsd_dnnl_job *job)
+/* The job whose weights all others like `job` use. */
+static fsd_dnnl_job typical(const fsd_dnnl_job *job)
 {
-    const unsigned char *bytes = (const unsigned char *)job;
-    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+    fsd_dnnl_job t;
 
-    for (size_t i = 0; i < sizeof *job; i++)
-        h = (h ^ bytes[i]) * 0x100000001b3u;
-    return (size_t)(h >> 32) % BUCKETS;
+    memset(&t, 0, sizeof t);
+    t.input = t.output = job->input;
+    t.bias = 1;
+    t.in = job->in;
+    t.out = job->out;
+    if (!job->kh) {
+        t.rows = 256;
+        t.ldx = t.in;
+        t.ldy = t.out;
+        return t;
+    }
+    t.kh = job->kh;
+    t.kw = job->kw;
+    t.stride = 1;
+    t.top = t.bottom = t.kh / 2;
+    t.left = t.right = t.kw / 2;
+    t.n = 1;
+    t.h = t.w = 64 > t.kh && 64 > t.kw ? 64 : t.kh + t.kw;
+    return t;
+}
+
+static dnnl_status_t make_reorder(fsd_dnnl *dnnl, dnnl_primitive_t *out,
+                                  const_dnnl_memory_desc_t from, const_dnnl_memory_desc_t to)
+{
+    dnnl_primitive_desc_t pd = NULL;
+    dnnl_status_t st =
+        dnnl_reorder_primitive_desc_create(&pd, from, dnnl->engine, to, dnnl->engine, NULL);
+
+    if (!st) {
+        st = dnnl_primitive_create(out, pd);
+        dnnl_primitive_desc_destroy(pd);
+    }
+    return st;
+}
+
+static size_t align(size_t bytes)
+{
+    return (bytes + 63) / 64 * 64;
+}
+
+/* What it takes to run p with the weights that are kept, where it wants others. */
+static fsd_status use_kept(fsd_dnnl *dnnl, fsd_dnnl_primitive *p, fsd_error *err)
+{
+    const fsd_dnnl_job t = typical(&p->job);
+    fsd_dnnl_primitive *kept;
+    fsd_status found;
+    dnnl_status_t st;
+
+    if (memcmp(&t, &p->job, sizeof t) == 0)
+        return FSD_OK;
+    found = fsd_dnnl_find(dnnl, &kept, &t, err);
+    if (found)
+        return found;
+    if (dnnl_memory_desc_equal(kept->weights_desc, p->weights_desc))
+        return FSD_OK;
+    st = make_reorder(dnnl, &p->lay_out, kept->weights_desc, p->weights_desc);
+    if (!st)
+        st = make_memory(dnnl, &p->kept, kept->weights_desc);
+    if (st)
+        return failed(err, st, "another layout of a weight");
+    p->scratch_bytes = align(p->scratch_bytes) + p->weights_bytes;
+    return FSD_OK;
 }
 
 fsd_status fsd_dnnl_find(fsd_dnnl *dnnl, fsd_dnnl_primitive **out, const fsd_dnnl_job *job,
@@ -349,19 +472,29 @@ fsd_status fsd_dnnl_find(fsd_dnnl *dnnl, fsd_dnnl_primitive **out, const fsd_dnn
     while (p && memcmp(&p->job, job, sizeof *job) != 0)
         p = p->next;
     *out = p;
-    if (p)
+    if (p) {
+        list_remove(dnnl, p);
+        list_add(dnnl, p);
         return FSD_OK;
+    }
     p = fsd_alloc(sizeof *p);
     if (!p)
         return fsd_fail(err, FSD_NO_MEMORY, "no memory for a primitive");
     memcpy(&p->job, job, sizeof *job);
+    use_threads(dnnl);
     st = make_primitive(dnnl, p, err);
+    if (!st)
+        st = use_kept(dnnl, p, err);
     if (st) {
         primitive_free(p);
         return st;
     }
+    if (dnnl->primitives == PRIMITIVES)
+        forget(dnnl, dnnl->oldest);
     p->next = *bucket;
     *bucket = *out = p;
+    list_add(dnnl, p);
+    dnnl->primitives++;
     return FSD_OK;
 }
 
@@ -370,84 +503,35 @@ size_t fsd_dnnl_scratch(const fsd_dnnl_primitive *primitive)
     return primitive->scratch_bytes;
 }
 
-size_t fsd_dnnl_weights_bytes(const fsd_dnnl_primitive *primitive)
-{
-    return primitive->weights_bytes;
-}
-
 /* --- weights --------------------------------------------------------------------------------- */
 
-static dnnl_status_t reorder(fsd_dnnl *dnnl, const_dnnl_memory_desc_t from_desc, const void *from,
-                             const_dnnl_memory_desc_t to_desc, void *to)
+size_t fsd_dnnl_weights_bytes(fsd_dnnl *dnnl, const fsd_dnnl_job *job)
 {
-    dnnl_memory_t in = NULL, out = NULL;
-    dnnl_primitive_desc_t pd = NULL;
-    dnnl_primitive_t primitive = NULL;
-    /* oneDNN's memory is not const, but a source is only read. */
-    dnnl_status_t st = dnnl_memory_create(&in, from_desc, dnnl->engine, (void *)(uintptr_t)from);
+    const fsd_dnnl_job t = typical(job);
+    fsd_dnnl_primitive *p;
 
-    if (!st)
-        st = dnnl_memory_create(&out, to_desc, dnnl->engine, to);
-    if (!st)
-        st = dnnl_reorder_primitive_desc_create(&pd, from_desc, dnnl->engine, to_desc, dnnl->engine,
-                                                NULL);
-    if (!st)
-        st = dnnl_primitive_create(&primitive, pd);
-    if (!st) {
-        const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, in}, {DNNL_ARG_TO, out}};
-
-        st = dnnl_primitive_execute(primitive, dnnl->stream, 2, args);
-    }
-    if (!st)
-        st = dnnl_stream_wait(dnnl->stream);
-    if (primitive)
-        dnnl_primitive_destroy(primitive);
-    if (pd)
-        dnnl_primitive_desc_destroy(pd);
-    if (out)
-        dnnl_memory_destroy(out);
-    if (in)
-        dnnl_memory_destroy(in);
-    return st;
+    return fsd_dnnl_find(dnnl, &p, &t, NULL) ? 0 : p->weights_bytes;
 }
 
-static void *aligned(size_t bytes)
-{
-    return aligned_alloc(64, bytes ? (bytes + 63) / 64 * 64 : 64);
-}
-
-fsd_status fsd_dnnl_weights_new(fsd_dnnl *dnnl, fsd_dnnl_weights **out,
-                                const fsd_dnnl_primitive *primitive, const void *plain, int64_t ld,
+fsd_status fsd_dnnl_weights_new(fsd_dnnl *dnnl, fsd_dnnl_weights **out, const fsd_dnnl_job *job,
                                 fsd_error *err)
 {
-    const fsd_dnnl_job *job = &primitive->job;
-    const dnnl_dims_t conv = {job->out, job->in, job->kh, job->kw}, product = {job->in, job->out};
-    const dnnl_dims_t strides = {1, ld}; /* (out, in) read as (in, out) */
-    const dnnl_data_type_t type = data_type(job->input);
-    fsd_dnnl_weights *weights = fsd_alloc(sizeof *weights);
-    desc from;
-    dnnl_status_t st;
+    const fsd_dnnl_job t = typical(job);
+    fsd_dnnl_primitive *p;
+    fsd_dnnl_weights *weights;
+    fsd_status st = fsd_dnnl_find(dnnl, &p, &t, err);
 
     *out = NULL;
-    if (weights)
-        weights->data = aligned(primitive->weights_bytes);
-    if (!weights || !weights->data) {
-        fsd_free(weights);
-        return fsd_fail(err, FSD_NO_MEMORY, "no memory for a weight of %zu bytes",
-                        primitive->weights_bytes);
-    }
-    memset(&from, 0, sizeof from);
-    weights->bytes = primitive->weights_bytes;
-    st = job->kh ? desc_tagged(&from, 4, conv, type, dnnl_oihw)
-                 : desc_strided(&from, 2, product, type, strides);
-    if (!st)
-        st = desc_copy(&weights->layout, primitive->weights_desc);
-    if (!st)
-        st = reorder(dnnl, MD(from), plain, primitive->weights_desc, weights->data);
-    desc_clear(&from);
-    if (st) {
+    if (st)
+        return st;
+    weights = fsd_alloc(sizeof *weights);
+    if (!weights)
+        return fsd_fail(err, FSD_NO_MEMORY, "no memory for a weight");
+    memcpy(&weights->job, &t, sizeof t);
+    weights->data = fsd_aligned_new(p->weights_bytes);
+    if (!weights->data || desc_copy(&weights->layout, p->weights_desc)) {
         fsd_dnnl_weights_free(weights);
-        return failed(err, st, "the layout of a weight");
+        return fsd_fail(err, FSD_NO_MEMORY, "no memory for a weight of %zu bytes", p->weights_bytes);
     }
     *out = weights;
     return FSD_OK;
@@ -458,51 +542,99 @@ void fsd_dnnl_weights_free(fsd_dnnl_weights *weights)
     if (!weights)
         return;
     desc_clear(&weights->layout);
-    free(weights->data);
+    fsd_aligned_free(weights->data);
     fsd_free(weights);
 }
 
-static fsd_status lay_out_anew(fsd_dnnl *dnnl, fsd_dnnl_weights *weights,
-                               const fsd_dnnl_primitive *primitive, fsd_error *err)
+static dnnl_status_t run_reorder(fsd_dnnl *dnnl, dnnl_primitive_t reorder, dnnl_memory_t from,
+                                 dnnl_memory_t to)
 {
-    void *data = aligned(primitive->weights_bytes);
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+    const dnnl_status_t st = dnnl_primitive_execute(reorder, dnnl->stream, 2, args);
+
+    return st ? st : dnnl_stream_wait(dnnl->stream);
+}
+
+/* oneDNN's memory is never const, but what is a source is only read. */
+static dnnl_status_t reorder_once(fsd_dnnl *dnnl, const_dnnl_memory_desc_t from_desc,
+                                  const void *from, const_dnnl_memory_desc_t to_desc, void *to)
+{
+    dnnl_memory_t in = NULL, out = NULL;
+    dnnl_primitive_t reorder = NULL;
+    dnnl_status_t st = dnnl_memory_create(&in, from_desc, dnnl->engine, (void *)(uintptr_t)from);
+
+    if (!st)
+        st = dnnl_memory_create(&out, to_desc, dnnl->engine, to);
+    if (!st)
+        st = make_reorder(dnnl, &reorder, from_desc, to_desc);
+    if (!st)
+        st = run_reorder(dnnl, reorder, in, out);
+    if (reorder)
+        dnnl_primitive_destroy(reorder);
+    if (out)
+        dnnl_memory_destroy(out);
+    if (in)
+        dnnl_memory_destroy(in);
+    return st;
+}
+
+fsd_status fsd_dnnl_weights_fill(fsd_dnnl *dnnl, fsd_dnnl_weights *weights, int64_t first,
+                                 int64_t count, const void *plain, int64_t ld, fsd_error *err)
+{
+    const fsd_dnnl_job *job = &weights->job;
+    const dnnl_dims_t conv = {count, job->in, job->kh, job->kw}, conv_at = {first, 0, 0, 0};
+    const dnnl_dims_t product = {job->in, count}, product_at = {0, first};
+    const dnnl_dims_t strides = {1, ld}; /* (out, in) read as (in, out) */
+    const dnnl_data_type_t type = data_type(job->input);
+    desc from, to;
     dnnl_status_t st;
 
-    if (!data)
-        return fsd_fail(err, FSD_NO_MEMORY, "no memory for a weight of %zu bytes",
-                        primitive->weights_bytes);
-    st = reorder(dnnl, MD(weights->layout), weights->data, primitive->weights_desc, data);
-    if (!st) {
-        desc_clear(&weights->layout);
-        st = desc_copy(&weights->layout, primitive->weights_desc);
-    }
-    if (st) {
-        free(data);
-        return failed(err, st, "another layout of a weight");
-    }
-    free(weights->data);
-    weights->data = data;
-    weights->bytes = primitive->weights_bytes;
-    return FSD_OK;
+    memset(&from, 0, sizeof from);
+    memset(&to, 0, sizeof to);
+    use_threads(dnnl);
+    st = job->kh ? desc_tagged(&from, 4, conv, type, dnnl_oihw)
+                 : desc_strided(&from, 2, product, type, strides);
+    if (!st)
+        st = desc_part(&to, MD(weights->layout), job->kh ? conv : product,
+                       job->kh ? conv_at : product_at);
+    if (!st)
+        st = reorder_once(dnnl, MD(from), plain, MD(to), weights->data);
+    desc_clear(&from);
+    desc_clear(&to);
+    return st ? failed(err, st, "the layout of a weight") : FSD_OK;
+}
+
+/* --- running --------------------------------------------------------------------------------- */
+
+/* The weights, or in scratch what this job wants of them. */
+static dnnl_status_t set_weights(fsd_dnnl *dnnl, fsd_dnnl_primitive *p,
+                                 const fsd_dnnl_weights *weights, char *scratch)
+{
+    dnnl_status_t st;
+
+    if (!p->lay_out)
+        return dnnl_memory_set_data_handle(p->weights, weights->data);
+    st = dnnl_memory_set_data_handle(p->kept, weights->data);
+    if (!st)
+        st = dnnl_memory_set_data_handle(p->weights, scratch + p->scratch_bytes - p->weights_bytes);
+    return st ? st : run_reorder(dnnl, p->lay_out, p->kept, p->weights);
 }
 
 fsd_status fsd_dnnl_run(fsd_dnnl *dnnl, fsd_dnnl_primitive *p, const void *x,
-                        fsd_dnnl_weights *weights, const float *bias, void *y, void *scratch,
+                        const fsd_dnnl_weights *weights, const float *bias, void *y, void *scratch,
                         fsd_error *err)
 {
     dnnl_exec_arg_t args[5];
     int count = 0;
-    dnnl_status_t st;
+    dnnl_status_t st = dnnl_success;
 
-    if (!dnnl_memory_desc_equal(MD(weights->layout), p->weights_desc)) {
-        const fsd_status anew = lay_out_anew(dnnl, weights, p, err);
-
-        if (anew)
-            return anew;
-    }
-    st = dnnl_memory_set_data_handle(p->x, (void *)(uintptr_t)x);
+    use_threads(dnnl);
+    if (!p->primitive)
+        st = dnnl_primitive_create(&p->primitive, p->pd);
     if (!st)
-        st = dnnl_memory_set_data_handle(p->weights, weights->data);
+        st = set_weights(dnnl, p, weights, scratch);
+    if (!st)
+        st = dnnl_memory_set_data_handle(p->x, (void *)(uintptr_t)x);
     if (!st && p->bias)
         st = dnnl_memory_set_data_handle(p->bias, (void *)(uintptr_t)bias);
     if (!st)

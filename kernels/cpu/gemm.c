@@ -74,11 +74,6 @@ static fsd_dnnl_job job_of(const fsd_linear *p, way w, int second, int64_t rows)
     return job;
 }
 
-static size_t align(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-
 /* Scratch of oneDNN for any of the jobs of this layer. Whether there is a bias is not known when a
  * plan asks; it changes the primitive, not its scratch. */
 static size_t product_scratch(fsd_backend *be, const fsd_linear *p, way w)
@@ -99,11 +94,11 @@ static size_t product_scratch(fsd_backend *be, const fsd_linear *p, way w)
     return most;
 }
 
-size_t fsd_cpu_linear_workspace(fsd_backend *be, const fsd_linear *p)
+static size_t workspace_of(fsd_backend *be, const fsd_linear *p)
 {
     const way w = choose(p);
 
-    return align((size_t)(block_rows(p, w) * row_bytes(p, w))) + product_scratch(be, p, w);
+    return fsd_cpu_align((size_t)(block_rows(p, w) * row_bytes(p, w))) + product_scratch(be, p, w);
 }
 
 static const char *element(const void *base, int64_t i, fsd_dtype type)
@@ -168,15 +163,14 @@ static void finish(fsd_backend *be, const fsd_linear *p, way w, const void *betw
     }
 }
 
-fsd_status fsd_cpu_linear(fsd_backend *be, const fsd_linear *p, void *workspace, fsd_error *err)
+/* The contract, for a type that products are made in. */
+static fsd_status run(fsd_backend *be, const fsd_linear *p, void *workspace, fsd_error *err)
 {
     const way w = choose(p);
     const int64_t block = block_rows(p, w);
-    void *scratch = (char *)workspace + align((size_t)(block * row_bytes(p, w)));
-    fsd_status st = fsd_check_linear(p, err);
+    void *scratch = (char *)workspace + fsd_cpu_align((size_t)(block * row_bytes(p, w)));
+    fsd_status st = FSD_OK;
 
-    if (st)
-        return st;
     if (w == DIRECT) {
         start_from_residual(be, p);
         return multiply(be, p, w, 0, 0, p->rows, p->y, scratch, err);
@@ -191,4 +185,101 @@ fsd_status fsd_cpu_linear(fsd_backend *be, const fsd_linear *p, void *workspace,
             finish(be, p, w, workspace, first, rows);
     }
     return st;
+}
+
+/* --- bf16 where the CPU multiplies none: in fp32, block of rows by block ----------------------- */
+
+void fsd_cpu_widen(fsd_backend *be, float *to, const void *from, int64_t rows, int64_t cols,
+                   int64_t ld)
+{
+    FSD_PARALLEL(fsd_cpu_threads(be))
+    for (int64_t r = 0; r < rows; r++)
+        fsd_to_f32(to + r * cols, (const uint16_t *)from + r * ld, FSD_BF16, (size_t)cols);
+}
+
+void fsd_cpu_narrow(fsd_backend *be, void *to, const float *from, int64_t rows, int64_t cols,
+                    int64_t ld)
+{
+    FSD_PARALLEL(fsd_cpu_threads(be))
+    for (int64_t r = 0; r < rows; r++)
+        fsd_from_f32((uint16_t *)to + r * ld, FSD_BF16, from + r * cols, (size_t)cols);
+}
+
+/* The operands of a block, dense, in the workspace, and the scratch behind them. */
+typedef struct wide_block {
+    fsd_linear p;
+    size_t x2, y, scratch; /* offsets */
+} wide_block;
+
+static wide_block widened(const fsd_linear *p)
+{
+    wide_block b = {.p = *p};
+
+    b.p.dtype = FSD_F32;
+    b.p.rows = p->rows < MIN_BLOCK ? p->rows : MIN_BLOCK;
+    b.p.ldx = p->in;
+    b.p.ldx2 = p->in2;
+    b.p.ldy = b.p.ld_residual = p->out;
+    b.x2 = fsd_cpu_align((size_t)(b.p.rows * p->in) * sizeof(float));
+    b.y = b.x2 + fsd_cpu_align((size_t)(b.p.rows * p->in2) * sizeof(float));
+    b.scratch = b.y + fsd_cpu_align((size_t)(b.p.rows * p->out) * sizeof(float));
+    return b;
+}
+
+static fsd_status run_widened(fsd_backend *be, const fsd_linear *p, char *workspace, fsd_error *err)
+{
+    wide_block b = widened(p);
+    float *x = (float *)workspace, *x2 = (float *)(workspace + b.x2);
+    float *y = (float *)(workspace + b.y);
+    fsd_status st = FSD_OK;
+
+    b.p.x = x;
+    b.p.x2 = p->x2 ? x2 : NULL;
+    b.p.y = y;
+    b.p.residual = p->residual ? y : NULL;
+    for (int64_t first = 0; first < p->rows && !st; first += MIN_BLOCK) {
+        b.p.rows = p->rows - first < MIN_BLOCK ? p->rows - first : MIN_BLOCK;
+        fsd_cpu_widen(be, x, element(p->x, first * p->ldx, p->dtype), b.p.rows, p->in, p->ldx);
+        if (p->x2)
+            fsd_cpu_widen(be, x2, element(p->x2, first * p->ldx2, p->dtype), b.p.rows, p->in2,
+                          p->ldx2);
+        if (p->residual)
+            fsd_cpu_widen(be, y, element(p->residual, first * p->ld_residual, p->dtype), b.p.rows,
+                          p->out, p->ld_residual);
+        st = run(be, &b.p, workspace + b.scratch, err);
+        if (!st)
+            fsd_cpu_narrow(be, (uint16_t *)p->y + first * p->ldy, y, b.p.rows, p->out, p->ldy);
+    }
+    return st;
+}
+
+/* Scratch of a block and of the rest, which may be another primitive's. */
+static size_t widened_workspace(fsd_backend *be, const fsd_linear *p)
+{
+    wide_block b = widened(p);
+    size_t most = workspace_of(be, &b.p), rest = 0;
+
+    if (p->rows % b.p.rows) {
+        b.p.rows = p->rows % b.p.rows;
+        rest = workspace_of(be, &b.p);
+    }
+    return b.scratch + (most > rest ? most : rest);
+}
+
+/* --- the contract ------------------------------------------------------------------------------ */
+
+size_t fsd_cpu_linear_workspace(fsd_backend *be, const fsd_linear *p)
+{
+    return fsd_cpu_product_type(be, p->dtype) == p->dtype ? workspace_of(be, p)
+                                                          : widened_workspace(be, p);
+}
+
+fsd_status fsd_cpu_linear(fsd_backend *be, const fsd_linear *p, void *workspace, fsd_error *err)
+{
+    const fsd_status st = fsd_check_linear(p, err);
+
+    if (st)
+        return st;
+    return fsd_cpu_product_type(be, p->dtype) == p->dtype ? run(be, p, workspace, err)
+                                                          : run_widened(be, p, workspace, err);
 }

@@ -45,107 +45,127 @@ static void convert_part(fsd_backend *be, char *to, fsd_dtype to_type, const fsd
     }
 }
 
-static void convert(fsd_backend *be, void *to, fsd_dtype to_type, const fsd_pack *what)
+/* Rows [first, first + count) of the whole, which may lie in several parts. */
+static void convert_rows(fsd_backend *be, void *to, fsd_dtype to_type, const fsd_pack *what,
+                         int64_t first, int64_t count)
 {
+    const int64_t row = fsd_pack_row(what);
+    int64_t begin = 0; /* of the part */
     char *out = to;
 
     for (int i = 0; i < what->parts; i++) {
-        const int64_t count = what->part[i].rows * fsd_pack_row(what);
+        const int64_t end = begin + what->part[i].rows;
+        const int64_t from = first > begin ? first : begin;
+        const int64_t until = first + count < end ? first + count : end;
+        fsd_pack_part part = what->part[i];
 
-        convert_part(be, out, to_type, &what->part[i], count);
-        out += count * (int64_t)fsd_dtype_size(to_type);
+        if (from < until) {
+            part.data = (const char *)part.data +
+                        (size_t)((from - begin) * row) * fsd_dtype_size(part.dtype);
+            convert_part(be, out, to_type, &part, (until - from) * row);
+            out += (size_t)((until - from) * row) * fsd_dtype_size(to_type);
+        }
+        begin = end;
     }
 }
 
 /* --- what is packed for what ------------------------------------------------------------------- */
 
-/* The sizes a weight is laid out for at first: a layout serves all sizes, some better (dnnl.h). */
-static fsd_dnnl_job typical_job(const fsd_pack *what, int64_t in)
+/* Of a product or convolution; 0 for what is none. */
+static int inputs(const fsd_pack *what)
 {
-    fsd_dnnl_job job = fsd_cpu_product_job(what->activations, 256, in, what->dim[0]);
+    if (what->use == FSD_PACK_TABLE || what->use == FSD_PACK_VECTOR)
+        return 0;
+    return what->split ? 2 : 1;
+}
+
+/* A job these weights are for; which is no matter (dnnl.h). */
+static fsd_dnnl_job some_job(fsd_backend *be, const fsd_pack *what, int input)
+{
+    const int64_t first = what->split ? what->split : what->dim[1];
+    fsd_dnnl_job job = fsd_cpu_product_job(fsd_cpu_product_type(be, what->activations), 1,
+                                           input ? what->dim[1] - first : first, what->dim[0]);
 
     if (what->use == FSD_PACK_CONV) {
         job.kh = (int32_t)what->dim[2];
         job.kw = (int32_t)what->dim[3];
-        job.stride = 1;
-        job.top = job.bottom = job.kh / 2;
-        job.left = job.right = job.kw / 2;
-        job.rows = job.ldx = job.ldy = 0;
-        job.n = 1;
-        job.h = job.w = 64;
     }
-    job.bias = 1;
     return job;
-}
-
-static fsd_status find_typical(fsd_backend *be, fsd_dnnl_primitive **out, const fsd_pack *what,
-                               int64_t in, fsd_error *err)
-{
-    const fsd_dnnl_job job = typical_job(what, in);
-
-    return fsd_dnnl_find(fsd_cpu_of(be)->dnnl, out, &job, err);
-}
-
-static bool is_product(const fsd_pack *what)
-{
-    return what->use != FSD_PACK_TABLE && what->use != FSD_PACK_VECTOR;
 }
 
 size_t fsd_cpu_pack_bytes(fsd_backend *be, const fsd_pack *what)
 {
-    const int64_t in[2] = {what->split ? what->split : what->dim[1], what->dim[1] - what->split};
     size_t bytes = 0;
 
-    if (what->use == FSD_PACK_TABLE)
-        return 0;
     if (what->use == FSD_PACK_VECTOR)
         return (size_t)fsd_pack_count(what) * sizeof(float);
-    for (int i = 0; i < (what->split ? 2 : 1); i++) {
-        fsd_dnnl_primitive *primitive;
+    for (int input = 0; input < inputs(what); input++) {
+        const fsd_dnnl_job job = some_job(be, what, input);
 
-        if (find_typical(be, &primitive, what, in[i], NULL))
-            return 0;
-        bytes += fsd_dnnl_weights_bytes(primitive);
+        bytes += fsd_dnnl_weights_bytes(fsd_cpu_of(be)->dnnl, &job);
     }
     return bytes;
 }
 
-static fsd_status lay_out(fsd_backend *be, fsd_dnnl_weights **out, const fsd_pack *what, int64_t in,
-                          const void *plain, fsd_error *err)
+/* Rows of the plain weight in `plain`, laid out for each input. */
+static fsd_status fill(fsd_backend *be, fsd_cpu_packed *own, const fsd_pack *what, const char *plain,
+                       int64_t first, int64_t count, fsd_error *err)
 {
-    fsd_dnnl_primitive *primitive;
-    const fsd_status st = find_typical(be, &primitive, what, in, err);
+    fsd_dnnl *dnnl = fsd_cpu_of(be)->dnnl;
+    const size_t size = fsd_dtype_size(fsd_cpu_product_type(be, what->activations));
+    fsd_status st =
+        fsd_dnnl_weights_fill(dnnl, own->weights, first, count, plain, what->dim[1], err);
 
-    return st ? st
-              : fsd_dnnl_weights_new(fsd_cpu_of(be)->dnnl, out, primitive, plain, what->dim[1], err);
+    if (!st && what->split)
+        st = fsd_dnnl_weights_fill(dnnl, own->second, first, count,
+                                   plain + (size_t)what->split * size, what->dim[1], err);
+    return st;
 }
 
-/* The whole weight in the activations' type, plain, exists only while it is laid out; where the file
- * has it so already it is read there. */
+/* What is converted stays in the caches until it is laid out, and takes little memory. */
+static fsd_status fill_in_steps(fsd_backend *be, fsd_cpu_packed *own, const fsd_pack *what,
+                                fsd_error *err)
+{
+    enum { STAGE = 2 << 20, STEP = FSD_DNNL_WEIGHTS_STEP };
+    const fsd_dtype type = fsd_cpu_product_type(be, what->activations);
+    const int64_t row_bytes = fsd_pack_row(what) * (int64_t)fsd_dtype_size(type);
+    const int64_t steps = STAGE / (STEP * row_bytes);
+    const int64_t rows = STEP * (steps > 1 ? steps : 1);
+    const int64_t most = rows < what->dim[0] ? rows : what->dim[0];
+    void *stage = fsd_aligned_new((size_t)(most * row_bytes));
+    fsd_status st = FSD_OK;
+
+    if (!stage)
+        return fsd_fail(err, FSD_NO_MEMORY, "no memory to convert a weight");
+    for (int64_t first = 0; first < what->dim[0] && !st; first += rows) {
+        const int64_t count = what->dim[0] - first < rows ? what->dim[0] - first : rows;
+
+        convert_rows(be, stage, type, what, first, count);
+        st = fill(be, own, what, stage, first, count, err);
+    }
+    fsd_aligned_free(stage);
+    return st;
+}
+
 static fsd_status pack_product(fsd_backend *be, fsd_cpu_packed *own, const fsd_pack *what,
                                fsd_error *err)
 {
-    const size_t size = fsd_dtype_size(what->activations);
+    const fsd_dtype type = fsd_cpu_product_type(be, what->activations);
     const fsd_pack_part *part = &what->part[0];
-    const bool as_it_is = what->parts == 1 && part->dtype == what->activations &&
-                          (uintptr_t)part->data % size == 0;
-    void *copy = NULL;
-    const char *plain = part->data;
+    const bool as_it_is = what->parts == 1 && part->dtype == type &&
+                          (uintptr_t)part->data % fsd_dtype_size(type) == 0;
     fsd_status st = FSD_OK;
 
-    if (!as_it_is) {
-        st = fsd_cpu_alloc(be, &copy, (size_t)fsd_pack_count(what) * size, err);
-        if (st)
-            return st;
-        convert(be, copy, what->activations, what);
-        plain = copy;
+    for (int input = 0; input < inputs(what) && !st; input++) {
+        const fsd_dnnl_job job = some_job(be, what, input);
+
+        st = fsd_dnnl_weights_new(fsd_cpu_of(be)->dnnl, input ? &own->second : &own->weights, &job,
+                                  err);
     }
-    st = lay_out(be, &own->weights, what, what->split ? what->split : what->dim[1], plain, err);
-    if (!st && what->split)
-        st = lay_out(be, &own->second, what, what->dim[1] - what->split,
-                     plain + (size_t)what->split * size, err);
-    fsd_cpu_free(be, copy, 0);
-    return st;
+    if (st)
+        return st;
+    return as_it_is ? fill(be, own, what, part->data, 0, what->dim[0], err)
+                    : fill_in_steps(be, own, what, err);
 }
 
 fsd_status fsd_cpu_pack(fsd_backend *be, fsd_packed **out, const fsd_pack *what, fsd_error *err)
@@ -162,14 +182,14 @@ fsd_status fsd_cpu_pack(fsd_backend *be, fsd_packed **out, const fsd_pack *what,
         return fsd_fail(err, FSD_NO_MEMORY, "no memory for a weight");
     if (vector) {
         (*out)->vector = (*out)->own;
-        convert(be, (*out)->own, FSD_F32, what);
+        convert_rows(be, (*out)->own, FSD_F32, what, 0, what->dim[0]);
         return FSD_OK;
     }
     own = (*out)->own;
     *own = (fsd_cpu_packed){.parts = what->parts};
     memcpy(own->part, what->part, sizeof own->part);
     (*out)->bytes = fsd_cpu_pack_bytes(be, what);
-    if (is_product(what))
+    if (inputs(what))
         st = pack_product(be, own, what, err);
     if (st) {
         fsd_cpu_unpack(be, *out);
