@@ -30,6 +30,9 @@ typedef enum fsd_pack_use {
     FSD_PACK_CONV,   /* (out, in, kh, kw) */
     FSD_PACK_TABLE,  /* (rows, cols), looked up by row (embedding) */
     FSD_PACK_VECTOR, /* (count): bias and norm parameters; packed = fp32, contiguous */
+    /* (out, in, 3, 3): for an input upsampled to exactly twice its size, stride and padding 1, and
+     * for nothing else. CONV does that too; this may be faster, and larger (kernels/cpu/conv.c). */
+    FSD_PACK_CONV_UP,
 } fsd_pack_use;
 
 /* One tensor as it stands in a file. Stacked tensors (q, k and v of one attention) are parts of
@@ -78,9 +81,10 @@ struct fsd_backend {
     fsd_status (*alloc)(fsd_backend *be, void **out, size_t bytes, fsd_error *err);
     void (*free)(fsd_backend *be, void *block, size_t bytes);
 
-    /* For each operation: bytes of scratch for these sizes (addresses are not looked at and may be
-     * NULL; packed weights may be NULL too), and the operation itself with that scratch, aligned to
-     * 64 bytes. FSD_INVALID for sizes out of contract, FSD_DEVICE if the device fails. */
+    /* For each operation: bytes of scratch for these sizes, and the operation itself with that
+     * scratch, aligned to 64 bytes. When asking for scratch, optional operands (residual, add) are
+     * NULL if they will be, else anything; what is always there is not looked at, and packed weights
+     * and bias may be NULL. FSD_INVALID for sizes out of contract, FSD_DEVICE if the device fails. */
 #define FSD_KERNEL(op)                                                                             \
     size_t (*op##_workspace)(fsd_backend * be, const fsd_##op *p);                                 \
     fsd_status (*op)(fsd_backend * be, const fsd_##op *p, void *workspace, fsd_error *err)

@@ -34,16 +34,26 @@ static inline fsd_status fsd_check_linear(const fsd_linear *p, fsd_error *err)
         p->w->split != (p->in2 ? p->in : 0) ||
         p->w->use != (gated ? FSD_PACK_GEGLU : FSD_PACK_LINEAR) || p->w->activations != p->dtype)
         return fsd_fail(err, FSD_INVALID,
-                        "a linear layer of %" PRId64 " x %" PRId64 " with another one's weight", rows,
-                        width);
+                        "a linear layer of %" PRId64 " x %" PRId64 " with another one's weight",
+                        rows, width);
     return FSD_OK;
+}
+
+/* Sizes that a CONV_UP weight is for. */
+static inline bool fsd_conv_doubles(const fsd_conv *p)
+{
+    return p->upsample && p->up_h == 2 * p->h && p->up_w == 2 * p->w && p->kh == 3 && p->kw == 3 &&
+           p->stride == 1 && p->top == 1 && p->left == 1 && p->bottom == 1 && p->right == 1;
 }
 
 static inline fsd_status fsd_check_conv(const fsd_conv *p, fsd_error *err)
 {
+    const bool up = p->weight && p->weight->use == FSD_PACK_CONV_UP && fsd_conv_doubles(p);
+
     if (p->n <= 0 || p->h <= 0 || p->w <= 0 || p->in <= 0 || p->out <= 0 || p->kh <= 0 ||
-        p->kw <= 0 || p->stride <= 0 || p->top < 0 || p->left < 0 || p->bottom < 0 || p->right < 0 ||
-        !fsd_is_activation(p->dtype) || fsd_conv_out_h(p) <= 0 || fsd_conv_out_w(p) <= 0)
+        p->kw <= 0 || p->stride <= 0 || p->top < 0 || p->left < 0 || p->bottom < 0 ||
+        p->right < 0 || !fsd_is_activation(p->dtype) || fsd_conv_out_h(p) <= 0 ||
+        fsd_conv_out_w(p) <= 0)
         return fsd_fail(err, FSD_INVALID,
                         "a convolution of %" PRId64 " x %" PRId64 " x %" PRId64 " x %" PRId64
                         " by %d x %d in %s",
@@ -53,9 +63,9 @@ static inline fsd_status fsd_check_conv(const fsd_conv *p, fsd_error *err)
         return fsd_fail(err, FSD_INVALID,
                         "%" PRId64 " x %" PRId64 " upsampled to %" PRId64 " x %" PRId64, p->h, p->w,
                         p->up_h, p->up_w);
-    if (!p->weight || p->weight->use != FSD_PACK_CONV || p->weight->activations != p->dtype ||
-        p->weight->dim[0] != p->out || p->weight->dim[1] != p->in || p->weight->dim[2] != p->kh ||
-        p->weight->dim[3] != p->kw)
+    if (!p->weight || p->weight->use != (up ? FSD_PACK_CONV_UP : FSD_PACK_CONV) ||
+        p->weight->activations != p->dtype || p->weight->dim[0] != p->out ||
+        p->weight->dim[1] != p->in || p->weight->dim[2] != p->kh || p->weight->dim[3] != p->kw)
         return fsd_fail(err, FSD_INVALID, "a convolution with another one's weight");
     return FSD_OK;
 }
@@ -119,9 +129,8 @@ static inline fsd_status fsd_check_embedding(const fsd_embedding *p, fsd_error *
                         p->period, p->cols, p->position->dim[0], p->position->dim[1]);
     for (int64_t r = 0; r < p->rows; r++)
         if (p->ids[r] < 0 || p->ids[r] >= p->table->dim[0])
-            return fsd_fail(err, FSD_INVALID,
-                            "embedding: token %" PRId32 " in a table of %" PRId64, p->ids[r],
-                            p->table->dim[0]);
+            return fsd_fail(err, FSD_INVALID, "embedding: token %" PRId32 " in a table of %" PRId64,
+                            p->ids[r], p->table->dim[0]);
     return FSD_OK;
 }
 

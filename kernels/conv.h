@@ -24,8 +24,8 @@ typedef struct fsd_conv {
     int top, left, bottom, right; /* zero padding */
     bool upsample, add_shared;
     int64_t up_h, up_w; /* with upsample: 2h or 2h-1, 2w or 2w-1 */
-    const fsd_packed *weight;
-    const float *bias; /* (out); may be NULL */
+    const fsd_packed *weight; /* CONV, or CONV_UP (kernels/backend.h) */
+    const float *bias;        /* (out); may be NULL */
     const void *x, *add, *residual; /* add and residual may be NULL */
     void *y;
 } fsd_conv;

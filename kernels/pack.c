@@ -41,6 +41,9 @@ fsd_status fsd_pack_check(const fsd_pack *what, fsd_error *err)
     if (what->split < 0 || what->split >= what->dim[1])
         return fsd_fail(err, FSD_INVALID, "a split at %" PRId64 " of %" PRId64 " columns", what->split,
                         what->dim[1]);
+    if (what->use == FSD_PACK_CONV_UP && (what->dim[2] != 3 || what->dim[3] != 3))
+        return fsd_fail(err, FSD_INVALID, "a convolution of %" PRId64 " x %" PRId64 ", upsampled",
+                        what->dim[2], what->dim[3]);
     if (what->use == FSD_PACK_GEGLU && what->dim[0] % 2)
         return fsd_fail(err, FSD_INVALID, "values and gates in %" PRId64 " rows", what->dim[0]);
     return FSD_OK;

@@ -32,7 +32,12 @@ typedef struct try_conv {
     bool bias;
     int add; /* 0: none; 1: one for all images; 2: one an image */
     bool residual, in_place;
+    bool packed_up; /* as CONV_UP */
 } try_conv;
+
+/* What rows of cases begin with: n, h, w, in, out, and the usual rest. */
+#define TRY_3X3(n, h, w, in, out) n, h, w, in, out, 3, 3, 1, 1, 1, 1, 1
+#define TRY_UP(h, w) .upsample = true, .up_h = h, .up_w = w
 
 /* NULL where the case has none; dense. w (outs, in + in2), bias (outs), outs twice out for GEGLU.
  */
@@ -279,7 +284,8 @@ static inline fsd_status try_conv_run(fsd_backend *be, fsd_dtype type, const try
                                       const try_operands *o, float *y, fsd_error *err)
 {
     const int64_t dim[4] = {c->out, c->in, c->kh, c->kw};
-    const fsd_pack what = try_pack(FSD_PACK_CONV, type, dim, o->w, FSD_F32);
+    const fsd_pack what =
+        try_pack(c->packed_up ? FSD_PACK_CONV_UP : FSD_PACK_CONV, type, dim, o->w, FSD_F32);
     fsd_packed *w;
     fsd_status st = be->pack(be, &w, &what, err);
 

@@ -223,7 +223,9 @@ static double bench_conv(fsd_backend *be, const conv_shape *s, fsd_dtype type, f
                   .y = filled(be, type, s->n * area * up * s->out),
                   .weights = filled(be, FSD_F16, (int64_t)s->out * s->in * s->k * s->k),
                   .bias = filled(be, FSD_F32, s->out)};
-    fsd_pack what = {.use = FSD_PACK_CONV, .activations = type, .dim = {s->out, s->in, s->k, s->k}};
+    fsd_pack what = {.use = s->upsample ? FSD_PACK_CONV_UP : FSD_PACK_CONV,
+                     .activations = type,
+                     .dim = {s->out, s->in, s->k, s->k}};
     fsd_conv p = {.dtype = type,
                   .n = s->n,
                   .h = s->size,
@@ -248,10 +250,11 @@ static double bench_conv(fsd_backend *be, const conv_shape *s, fsd_dtype type, f
                   .y = o.y};
     double time = -1;
 
-    o.workspace_bytes = be->conv_workspace(be, &p);
-    if (!be->alloc(be, &o.workspace, o.workspace_bytes, err) &&
-        !pack(be, &o.packed, &what, o.weights, err)) {
+    if (!pack(be, &o.packed, &what, o.weights, err)) {
         p.weight = o.packed;
+        o.workspace_bytes = be->conv_workspace(be, &p);
+    }
+    if (o.packed && !be->alloc(be, &o.workspace, o.workspace_bytes, err)) {
         time = best_of(be, run_conv, &p, o.workspace, err);
     }
     let_go(be, &o);
@@ -321,8 +324,9 @@ static void pack_all(fsd_backend *be, fsd_dtype type)
         if (conv && c->n == 1)
             continue;
         if (conv)
-            what = (fsd_pack){
-                .use = FSD_PACK_CONV, .activations = type, .dim = {c->out, c->in, c->k, c->k}};
+            what = (fsd_pack){.use = c->upsample ? FSD_PACK_CONV_UP : FSD_PACK_CONV,
+                              .activations = type,
+                              .dim = {c->out, c->in, c->k, c->k}};
         for (int k = 0; k < count; k++) {
             const double start = now();
             fsd_packed *packed;

@@ -66,9 +66,11 @@ static inline int fsd_cpu_thread(void)
 #endif
 
 /* What fsd_packed.own is. A TABLE is borrowed, its rows as they stand in the file; a VECTOR is fp32;
- * products and convolutions are in oneDNN's layout, a second one for the second input of a split. */
+ * products and convolutions are in oneDNN's layout: one weight, two for a split, or the four phases
+ * (0,0) (0,1) (1,0) (1,1) of CONV_UP. */
+enum { FSD_CPU_WEIGHTS = 4 };
 typedef struct fsd_cpu_packed {
-    struct fsd_dnnl_weights *weights, *second;
+    struct fsd_dnnl_weights *weights[FSD_CPU_WEIGHTS];
     int parts;
     fsd_pack_part part[FSD_PACK_PARTS];
 } fsd_cpu_packed;

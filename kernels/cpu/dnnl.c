@@ -413,8 +413,10 @@ static fsd_dnnl_job typical(const fsd_dnnl_job *job)
     t.kh = job->kh;
     t.kw = job->kw;
     t.stride = 1;
-    t.top = t.bottom = t.kh / 2;
-    t.left = t.right = t.kw / 2;
+    t.top = t.kh / 2;
+    t.left = t.kw / 2;
+    t.bottom = (t.kh - 1) / 2;
+    t.right = (t.kw - 1) / 2;
     t.n = 1;
     t.h = t.w = 64 > t.kh && 64 > t.kw ? 64 : t.kh + t.kw;
     return t;

@@ -118,7 +118,7 @@ static fsd_status multiply(fsd_backend *be, const fsd_linear *p, way w, int seco
     const fsd_status st = fsd_dnnl_find(dnnl, &primitive, &job, err);
 
     return st ? st
-              : fsd_dnnl_run(dnnl, primitive, x, second ? packed->second : packed->weights, p->bias,
+              : fsd_dnnl_run(dnnl, primitive, x, packed->weights[second], p->bias,
                              y, scratch, err);
 }
 

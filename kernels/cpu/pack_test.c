@@ -168,8 +168,9 @@ TEST(pack_bytes_is_what_the_weight_takes)
         {.use = FSD_PACK_CONV, .dim = {320, 4, 3, 3}},
         {.use = FSD_PACK_CONV, .dim = {3, 128, 3, 3}},
         {.use = FSD_PACK_CONV, .dim = {63, 65, 3, 1}},
+        {.use = FSD_PACK_CONV_UP, .dim = {63, 65, 3, 3}},
     };
-    enum { SLACK = 4096 }; /* structs, and what the allocator adds */
+    enum { SLACK = 4 * 4096 }; /* structs, and the pages the allocator rounds up to */
     fsd_backend *cpu;
 
     REQUIRE(!fsd_backend_cpu_open(&cpu, 0, NULL));
@@ -225,6 +226,10 @@ TEST(weights_that_do_not_add_up_are_refused)
     bad.use = FSD_PACK_GEGLU;
     CHECK_EQ(cpu->pack(cpu, &w, &bad, &err), FSD_INVALID);
     bad = good;
+    bad.use = FSD_PACK_CONV_UP;
+    CHECK_EQ(cpu->pack(cpu, &w, &bad, &err), FSD_INVALID);
+    CHECK_HAS(err.msg, "1 x 1, upsampled");
+    bad = good;
     bad.split = 4;
     CHECK_EQ(cpu->pack(cpu, &w, &bad, &err), FSD_INVALID);
     CHECK_HAS(err.msg, "split at 4 of 4");
@@ -234,7 +239,7 @@ TEST(weights_that_do_not_add_up_are_refused)
 TEST_OOM(running_out_of_memory_is_said_and_leaks_nothing)
 {
     static const float x[200 * 3];
-    const fsd_pack what = try_pack(FSD_PACK_CONV, FSD_BF16, (int64_t[4]){200, 3, 1, 1}, x, FSD_F32);
+    const fsd_pack what = try_pack(FSD_PACK_CONV, FSD_BF16, (int64_t[4]){20, 3, 3, 3}, x, FSD_F32);
     fsd_backend *cpu;
     fsd_packed *w;
     fsd_error err = {0};

@@ -1,17 +1,15 @@
 /* Against torch (tests/oracle/kernels.py), whose rows these are. */
 #include "kernels/try.h"
 
-/* n, h, w, in, out, kh, kw, stride, top, left, bottom, right, upsample, up_h, up_w, bias, add,
- * residual, in_place */
 static const try_conv CASES[] = {
-    {1, 5, 4, 3, 2, 3, 3, 1, 1, 1, 1, 1, false, 0, 0, true, 0, false, false},
-    {2, 6, 5, 4, 3, 3, 3, 2, 1, 1, 1, 1, false, 0, 0, true, 2, false, false},
-    {1, 4, 4, 2, 5, 1, 1, 1, 0, 0, 0, 0, false, 0, 0, false, 0, false, false},
-    {1, 6, 7, 2, 3, 3, 3, 2, 0, 0, 1, 1, false, 0, 0, true, 0, false, false},
-    {2, 3, 4, 2, 3, 3, 3, 1, 1, 1, 1, 1, true, 6, 8, true, 1, false, false},
-    {1, 3, 3, 2, 2, 3, 3, 1, 1, 1, 1, 1, true, 5, 5, true, 0, true, false},
-    {1, 4, 3, 5, 4, 3, 3, 1, 1, 1, 1, 1, false, 0, 0, false, 2, true, false},
-    {2, 5, 6, 2, 3, 3, 1, 1, 1, 0, 1, 0, false, 0, 0, true, 1, true, false},
+    {TRY_3X3(1, 5, 4, 3, 2), .bias = true},
+    {2, 6, 5, 4, 3, 3, 3, 2, 1, 1, 1, 1, .bias = true, .add = 2},
+    {1, 4, 4, 2, 5, 1, 1, 1, 0, 0, 0, 0, .bias = false},
+    {1, 6, 7, 2, 3, 3, 3, 2, 0, 0, 1, 1, .bias = true},
+    {TRY_3X3(2, 3, 4, 2, 3), TRY_UP(6, 8), .bias = true, .add = 1},
+    {TRY_3X3(1, 3, 3, 2, 2), TRY_UP(5, 5), .bias = true, .residual = true},
+    {TRY_3X3(1, 4, 3, 5, 4), .add = 2, .residual = true},
+    {2, 5, 6, 2, 3, 3, 1, 1, 1, 0, 1, 0, .bias = true, .add = 1, .residual = true},
 };
 enum { COUNT = sizeof CASES / sizeof *CASES };
 
@@ -88,7 +86,7 @@ static fsd_status refused(fsd_backend *be, try_conv c, fsd_error *err)
 
 TEST(sizes_out_of_contract_are_refused_with_their_numbers)
 {
-    const try_conv good = {1, 4, 4, 3, 2, 3, 3, 1, 1, 1, 1, 1, false, 0, 0, false, 0, false, false};
+    const try_conv good = {TRY_3X3(1, 4, 4, 3, 2), .bias = false};
     try_conv c = good;
     fsd_error err = {0};
     fsd_backend *be;
