@@ -83,8 +83,9 @@ struct fsd_backend {
 
     /* For each operation: bytes of scratch for these sizes, and the operation itself with that
      * scratch, aligned to 64 bytes. When asking for scratch, optional operands (residual, add) are
-     * NULL if they will be, else anything; what is always there is not looked at, and packed weights
-     * and bias may be NULL. FSD_INVALID for sizes out of contract, FSD_DEVICE if the device fails. */
+     * NULL if they will be, else anything; what is always there is not looked at, and packed
+     * weights and bias may be NULL. FSD_INVALID for sizes out of contract, FSD_DEVICE if the device
+     * fails. */
 #define FSD_KERNEL(op)                                                                             \
     size_t (*op##_workspace)(fsd_backend * be, const fsd_##op *p);                                 \
     fsd_status (*op)(fsd_backend * be, const fsd_##op *p, void *workspace, fsd_error *err)

@@ -37,10 +37,11 @@ fsd_status fsd_pack_check(const fsd_pack *what, fsd_error *err)
         return fsd_fail(err, FSD_INVALID, "a weight of %" PRId64 " rows in parts of %" PRId64,
                         what->dim[0], rows);
     if (what->activations != FSD_F32 && what->activations != FSD_BF16)
-        return fsd_fail(err, FSD_INVALID, "activations of type %s", fsd_dtype_name(what->activations));
+        return fsd_fail(err, FSD_INVALID, "activations of type %s",
+                        fsd_dtype_name(what->activations));
     if (what->split < 0 || what->split >= what->dim[1])
-        return fsd_fail(err, FSD_INVALID, "a split at %" PRId64 " of %" PRId64 " columns", what->split,
-                        what->dim[1]);
+        return fsd_fail(err, FSD_INVALID, "a split at %" PRId64 " of %" PRId64 " columns",
+                        what->split, what->dim[1]);
     if (what->use == FSD_PACK_CONV_UP && (what->dim[2] != 3 || what->dim[3] != 3))
         return fsd_fail(err, FSD_INVALID, "a convolution of %" PRId64 " x %" PRId64 ", upsampled",
                         what->dim[2], what->dim[3]);

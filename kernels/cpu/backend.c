@@ -75,8 +75,8 @@ fsd_status fsd_backend_cpu_open(fsd_backend **out, int threads, fsd_error *err)
     }
     be->fast_bf16 = cpu->bf16 = fsd_dnnl_fast_bf16();
     fsd_dnnl_version(&major, &minor, &patch);
-    snprintf(be->about, sizeof be->about, "cpu: oneDNN %d.%d.%d, %s, %d thread%s", major, minor, patch,
-             fsd_cpu_loops_best()->name, cpu->threads, cpu->threads == 1 ? "" : "s");
+    snprintf(be->about, sizeof be->about, "cpu: oneDNN %d.%d.%d, %s, %d thread%s", major, minor,
+             patch, fsd_cpu_loops_best()->name, cpu->threads, cpu->threads == 1 ? "" : "s");
     *out = be;
     return FSD_OK;
 }

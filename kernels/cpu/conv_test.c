@@ -1,5 +1,5 @@
 /* Against kernels/ref, for both types of activations, on sizes that break blocking. */
-#include "kernels/try.h"
+#include "kernels/try_test.h"
 
 static double error_of(fsd_backend *cpu, fsd_backend *ref, fsd_dtype type, const try_conv *c)
 {

@@ -40,8 +40,8 @@ static inline int fsd_cpu_threads(fsd_backend *be)
     return fsd_cpu_of(be)->threads;
 }
 
-/* What products and convolutions of activations of this type are made in. Where the CPU has no bf16,
- * gemm.c and conv.c widen it to fp32 around them. */
+/* What products and convolutions of activations of this type are made in. Where the CPU has no
+ * bf16, gemm.c and conv.c widen it to fp32 around them. */
 static inline fsd_dtype fsd_cpu_product_type(fsd_backend *be, fsd_dtype activations)
 {
     return fsd_cpu_of(be)->bf16 ? activations : FSD_F32;
@@ -65,9 +65,9 @@ static inline int fsd_cpu_thread(void)
 }
 #endif
 
-/* What fsd_packed.own is. A TABLE is borrowed, its rows as they stand in the file; a VECTOR is fp32;
- * products and convolutions are in oneDNN's layout: one weight, two for a split, or the four phases
- * (0,0) (0,1) (1,0) (1,1) of CONV_UP. */
+/* What fsd_packed.own is. A TABLE is borrowed, its rows as they stand in the file; a VECTOR is
+ * fp32; products and convolutions are in oneDNN's layout: one weight, two for a split, or the four
+ * phases (0,0) (0,1) (1,0) (1,1) of CONV_UP. */
 enum { FSD_CPU_WEIGHTS = 4 };
 typedef struct fsd_cpu_packed {
     struct fsd_dnnl_weights *weights[FSD_CPU_WEIGHTS];

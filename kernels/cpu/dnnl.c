@@ -138,11 +138,11 @@ static dnnl_status_t matmul_pd(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, 
                                dnnl_primitive_attr_t attr)
 {
 #if DNNL_VERSION_MAJOR >= 3
-    return dnnl_matmul_primitive_desc_create(pd, engine, d[0], d[1], bias ? d[2] : NULL, d[3], attr);
+    return dnnl_matmul_primitive_desc_create(pd, engine, d[0], d[1], bias ? d[2] : NULL, d[3],
+                                             attr);
 #else
     dnnl_matmul_desc_t op;
-    const dnnl_status_t st =
-        dnnl_matmul_desc_init(&op, &d[0], &d[1], bias ? &d[2] : NULL, &d[3]);
+    const dnnl_status_t st = dnnl_matmul_desc_init(&op, &d[0], &d[1], bias ? &d[2] : NULL, &d[3]);
 
     return st ? st : dnnl_primitive_desc_create(pd, &op, attr, engine, NULL);
 #endif
@@ -155,8 +155,8 @@ static dnnl_status_t conv_pd(dnnl_primitive_desc_t *pd, dnnl_engine_t engine, de
     const dnnl_dims_t before = {job->top, job->left}, after = {job->bottom, job->right};
 #if DNNL_VERSION_MAJOR >= 3
     return dnnl_convolution_forward_primitive_desc_create(
-        pd, engine, dnnl_forward_inference, dnnl_convolution_direct, d[0], d[1],
-        bias ? d[2] : NULL, d[3], strides, dilates, before, after, attr);
+        pd, engine, dnnl_forward_inference, dnnl_convolution_direct, d[0], d[1], bias ? d[2] : NULL,
+        d[3], strides, dilates, before, after, attr);
 #else
     dnnl_convolution_desc_t op;
     const dnnl_status_t st = dnnl_dilated_convolution_forward_desc_init(
@@ -273,8 +273,8 @@ bool fsd_dnnl_fast_bf16(void)
            dnnl_cpu_isa_avx512_core_bf16;
 }
 
-/* oneDNN asks OpenMP how many threads it may use, which is a setting of the calling thread's; and it
- * divides its scratch by the answer, so that it must be the same whenever we call. */
+/* oneDNN asks OpenMP how many threads it may use, which is a setting of the calling thread's; and
+ * it divides its scratch by the answer, so that it must be the same whenever we call. */
 static void use_threads(const fsd_dnnl *dnnl)
 {
 #ifdef _OPENMP
@@ -533,7 +533,8 @@ fsd_status fsd_dnnl_weights_new(fsd_dnnl *dnnl, fsd_dnnl_weights **out, const fs
     weights->data = fsd_aligned_new(p->weights_bytes);
     if (!weights->data || desc_copy(&weights->layout, p->weights_desc)) {
         fsd_dnnl_weights_free(weights);
-        return fsd_fail(err, FSD_NO_MEMORY, "no memory for a weight of %zu bytes", p->weights_bytes);
+        return fsd_fail(err, FSD_NO_MEMORY, "no memory for a weight of %zu bytes",
+                        p->weights_bytes);
     }
     *out = weights;
     return FSD_OK;

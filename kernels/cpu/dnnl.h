@@ -1,14 +1,14 @@
 /* dnnl.h: the little of oneDNN that we use, the same for its versions 2 and 3.
  *
  * A job names a matrix product or a convolution by its sizes. fsd_dnnl_find makes the primitive for
- * it once and finds it again by them, so that a call costs microseconds; the 256 last used are kept.
- * oneDNN allocates nothing when it runs: its scratch is the caller's.
+ * it once and finds it again by them, so that a call costs microseconds; the 256 last used are
+ * kept. oneDNN allocates nothing when it runs: its scratch is the caller's.
  *
  * Weights are kept in one of oneDNN's blocked layouts. There is one a weight, so that its bytes are
- * known before and it never changes: what a job of typical size wants. Products want the same at any
- * size. A convolution of a very small image may not; it lays the weights out anew each time, in its
- * scratch (forced to use what is there, oneDNN 2.6 falls back to its reference loops).
- * One thread at a time. */
+ * known before and it never changes: what a job of typical size wants. Products want the same at
+ * any size. A convolution of a very small image may not; it lays the weights out anew each time, in
+ * its scratch (forced to use what is there, oneDNN 2.6 falls back to its reference loops). One
+ * thread at a time. */
 #ifndef FSD_KERNELS_CPU_DNNL_H
 #define FSD_KERNELS_CPU_DNNL_H
 
@@ -51,8 +51,8 @@ size_t fsd_dnnl_scratch(const fsd_dnnl_primitive *primitive);
 size_t fsd_dnnl_weights_bytes(fsd_dnnl *dnnl, const fsd_dnnl_job *job);
 FSD_MUST_CHECK fsd_status fsd_dnnl_weights_new(fsd_dnnl *dnnl, fsd_dnnl_weights **out,
                                                const fsd_dnnl_job *job, fsd_error *err);
-/* Fill in output channels [first, first + count) from `plain` (count, in, kh, kw), of the job's input
- * type; the rows of a product's are `ld` elements apart. `first` is a multiple of
+/* Fill in output channels [first, first + count) from `plain` (count, in, kh, kw), of the job's
+ * input type; the rows of a product's are `ld` elements apart. `first` is a multiple of
  * FSD_DNNL_WEIGHTS_STEP, as is `count` but for the last. */
 enum { FSD_DNNL_WEIGHTS_STEP = 192 }; /* of the blocks of 16, 32, 48 and 64 that there are */
 FSD_MUST_CHECK fsd_status fsd_dnnl_weights_fill(fsd_dnnl *dnnl, fsd_dnnl_weights *weights,

@@ -111,15 +111,14 @@ static fsd_status multiply(fsd_backend *be, const fsd_linear *p, way w, int seco
 {
     const fsd_cpu_packed *packed = fsd_cpu_packed_of(p->w);
     const fsd_dnnl_job job = job_of(p, w, second, rows);
-    const void *x = second ? element(p->x2, row * p->ldx2, p->dtype)
-                           : element(p->x, row * p->ldx, p->dtype);
+    const void *x =
+        second ? element(p->x2, row * p->ldx2, p->dtype) : element(p->x, row * p->ldx, p->dtype);
     fsd_dnnl *dnnl = fsd_cpu_of(be)->dnnl;
     fsd_dnnl_primitive *primitive;
     const fsd_status st = fsd_dnnl_find(dnnl, &primitive, &job, err);
 
     return st ? st
-              : fsd_dnnl_run(dnnl, primitive, x, packed->weights[second], p->bias,
-                             y, scratch, err);
+              : fsd_dnnl_run(dnnl, primitive, x, packed->weights[second], p->bias, y, scratch, err);
 }
 
 /* The residual is where the product starts from. */
@@ -187,7 +186,8 @@ static fsd_status run(fsd_backend *be, const fsd_linear *p, void *workspace, fsd
     return st;
 }
 
-/* --- bf16 where the CPU multiplies none: in fp32, block of rows by block ----------------------- */
+/* --- bf16 where the CPU multiplies none: in fp32, block of rows by block -----------------------
+ */
 
 void fsd_cpu_widen(fsd_backend *be, float *to, const void *from, int64_t rows, int64_t cols,
                    int64_t ld)
@@ -266,7 +266,8 @@ static size_t widened_workspace(fsd_backend *be, const fsd_linear *p)
     return b.scratch + (most > rest ? most : rest);
 }
 
-/* --- the contract ------------------------------------------------------------------------------ */
+/* --- the contract ------------------------------------------------------------------------------
+ */
 
 size_t fsd_cpu_linear_workspace(fsd_backend *be, const fsd_linear *p)
 {

@@ -1,6 +1,6 @@
 /* Against kernels/ref, for both types of activations, on sizes that break blocking. */
 #include "kernels/cpu/loops.h"
-#include "kernels/try.h"
+#include "kernels/try_test.h"
 
 #include <pthread.h>
 

@@ -1,6 +1,6 @@
 /* Every storage type, alignment and stacking must mean the same numbers, and the bytes that a plan
  * adds up must be the bytes there are. */
-#include "kernels/try.h"
+#include "kernels/try_test.h"
 
 #include <malloc.h>
 

@@ -18,7 +18,8 @@ static fsd_status pack(fsd_backend *be, fsd_packed **out, const fsd_pack *what, 
         return st;
     *out = fsd_packed_new(what, pack_bytes(be, what));
     if (!*out)
-        return fsd_fail(err, FSD_NO_MEMORY, "no memory for a weight of %zu bytes", pack_bytes(be, what));
+        return fsd_fail(err, FSD_NO_MEMORY, "no memory for a weight of %zu bytes",
+                        pack_bytes(be, what));
     fsd_pack_to_f32((*out)->own, what);
     (*out)->vector = (*out)->own;
     return FSD_OK;

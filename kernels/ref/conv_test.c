@@ -1,5 +1,5 @@
 /* Against torch (tests/oracle/kernels.py), whose rows these are. */
-#include "kernels/try.h"
+#include "kernels/try_test.h"
 
 static const try_conv CASES[] = {
     {TRY_3X3(1, 5, 4, 3, 2), .bias = true},

@@ -1,5 +1,5 @@
 /* Against torch (tests/oracle/kernels.py), whose rows these are. */
-#include "kernels/try.h"
+#include "kernels/try_test.h"
 
 static const try_linear CASES[] = {
     {1, 1, 0, 1, FSD_ACT_NONE, true, false, false, 0},

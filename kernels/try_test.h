@@ -1,10 +1,10 @@
-/* try.h: for tests: one operation on one backend, from plain floats to plain floats.
+/* try_test.h: for tests: one operation on one backend, from plain floats to plain floats.
  *
  * Around it everything that can go wrong is watched: rows are padded with NaN (which spreads if
  * read) and the padding of the result must survive; the scratch is as long as the backend said and
  * a guard behind it must survive too. Weights are given as fp32. */
-#ifndef FSD_KERNELS_TRY_H
-#define FSD_KERNELS_TRY_H
+#ifndef FSD_KERNELS_TRY_TEST_H
+#define FSD_KERNELS_TRY_TEST_H
 
 #include "kernels/backend.h"
 #include "tests/harness/check.h"
