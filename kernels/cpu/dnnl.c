@@ -28,9 +28,6 @@ struct fsd_dnnl_primitive {
     dnnl_memory_t x, weights, bias, y, scratch; /* their addresses are set at each run */
     const_dnnl_memory_desc_t weights_desc;      /* borrowed from pd */
     size_t scratch_bytes, weights_bytes;
-    /* Where this job wants other weights than are kept: what turns those into these, in scratch. */
-    dnnl_primitive_t lay_out;
-    dnnl_memory_t kept;
     struct fsd_dnnl_primitive *next;          /* of the bucket */
     struct fsd_dnnl_primitive *newer, *older; /* by last use */
 };
@@ -192,17 +189,14 @@ fsd_status fsd_dnnl_open(fsd_dnnl **out, int threads, fsd_error *err)
 
 static void primitive_free(fsd_dnnl_primitive *p)
 {
-    dnnl_memory_t memory[] = {p->x, p->weights, p->bias, p->y, p->scratch, p->kept};
-    dnnl_primitive_t primitive[] = {p->primitive, p->lay_out};
+    dnnl_memory_t memory[] = {p->x, p->weights, p->bias, p->y, p->scratch};
 
     for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) {
         if (memory[i])
             dnnl_memory_destroy(memory[i]);
     }
-    for (size_t i = 0; i < sizeof primitive / sizeof *primitive; i++) {
-        if (primitive[i])
-            dnnl_primitive_destroy(primitive[i]);
-    }
+    if (p->primitive)
+        dnnl_primitive_destroy(p->primitive);
     if (p->pd)
         dnnl_primitive_desc_destroy(p->pd);
     fsd_free(p);
@@ -436,35 +430,6 @@ static dnnl_status_t make_reorder(fsd_dnnl *dnnl, dnnl_primitive_t *out,
     return st;
 }
 
-static size_t align(size_t bytes)
-{
-    return (bytes + 63) / 64 * 64;
-}
-
-/* What it takes to run p with the weights that are kept, where it wants others. */
-static fsd_status use_kept(fsd_dnnl *dnnl, fsd_dnnl_primitive *p, fsd_error *err)
-{
-    const fsd_dnnl_job t = typical(&p->job);
-    fsd_dnnl_primitive *kept;
-    fsd_status found;
-    dnnl_status_t st;
-
-    if (memcmp(&t, &p->job, sizeof t) == 0)
-        return FSD_OK;
-    found = fsd_dnnl_find(dnnl, &kept, &t, err);
-    if (found)
-        return found;
-    if (dnnl_memory_desc_equal(kept->weights_desc, p->weights_desc))
-        return FSD_OK;
-    st = make_reorder(dnnl, &p->lay_out, kept->weights_desc, p->weights_desc);
-    if (!st)
-        st = make_memory(dnnl, &p->kept, kept->weights_desc);
-    if (st)
-        return failed(err, st, "another layout of a weight");
-    p->scratch_bytes = align(p->scratch_bytes) + p->weights_bytes;
-    return FSD_OK;
-}
-
 fsd_status fsd_dnnl_find(fsd_dnnl *dnnl, fsd_dnnl_primitive **out, const fsd_dnnl_job *job,
                          fsd_error *err)
 {
@@ -485,8 +450,6 @@ fsd_status fsd_dnnl_find(fsd_dnnl *dnnl, fsd_dnnl_primitive **out, const fsd_dnn
     memcpy(&p->job, job, sizeof *job);
     use_threads(dnnl);
     st = make_primitive(dnnl, p, err);
-    if (!st)
-        st = use_kept(dnnl, p, err);
     if (st) {
         primitive_free(p);
         return st;
@@ -609,22 +572,32 @@ fsd_status fsd_dnnl_weights_fill(fsd_dnnl *dnnl, fsd_dnnl_weights *weights, int6
 
 /* --- running --------------------------------------------------------------------------------- */
 
-/* The weights, or in scratch what this job wants of them. */
-static dnnl_status_t set_weights(fsd_dnnl *dnnl, fsd_dnnl_primitive *p,
-                                 const fsd_dnnl_weights *weights, char *scratch)
+/* The weights in the layout that this job wants: laid out anew where another job left them in its own,
+ * for good, as the next step of the same picture will want them so too. */
+static dnnl_status_t set_weights(fsd_dnnl *dnnl, fsd_dnnl_primitive *p, fsd_dnnl_weights *weights)
 {
+    void *data;
     dnnl_status_t st;
 
-    if (!p->lay_out)
+    if (dnnl_memory_desc_equal(MD(weights->layout), p->weights_desc))
         return dnnl_memory_set_data_handle(p->weights, weights->data);
-    st = dnnl_memory_set_data_handle(p->kept, weights->data);
-    if (!st)
-        st = dnnl_memory_set_data_handle(p->weights, scratch + p->scratch_bytes - p->weights_bytes);
-    return st ? st : run_reorder(dnnl, p->lay_out, p->kept, p->weights);
+    data = fsd_aligned_new(p->weights_bytes);
+    if (!data)
+        return dnnl_out_of_memory;
+    st = reorder_once(dnnl, MD(weights->layout), weights->data, p->weights_desc, data);
+    if (st) {
+        fsd_aligned_free(data);
+        return st;
+    }
+    desc_clear(&weights->layout);
+    st = desc_copy(&weights->layout, p->weights_desc);
+    fsd_aligned_free(weights->data);
+    weights->data = data;
+    return st ? st : dnnl_memory_set_data_handle(p->weights, weights->data);
 }
 
 fsd_status fsd_dnnl_run(fsd_dnnl *dnnl, fsd_dnnl_primitive *p, const void *x,
-                        const fsd_dnnl_weights *weights, const float *bias, void *y, void *scratch,
+                        fsd_dnnl_weights *weights, const float *bias, void *y, void *scratch,
                         fsd_error *err)
 {
     dnnl_exec_arg_t args[5];
@@ -635,7 +608,7 @@ fsd_status fsd_dnnl_run(fsd_dnnl *dnnl, fsd_dnnl_primitive *p, const void *x,
     if (!p->primitive)
         st = dnnl_primitive_create(&p->primitive, p->pd);
     if (!st)
-        st = set_weights(dnnl, p, weights, scratch);
+        st = set_weights(dnnl, p, weights);
     if (!st)
         st = dnnl_memory_set_data_handle(p->x, (void *)(uintptr_t)x);
     if (!st && p->bias)

@@ -4,11 +4,11 @@
  * it once and finds it again by them, so that a call costs microseconds; the 256 last used are
  * kept. oneDNN allocates nothing when it runs: its scratch is the caller's.
  *
- * Weights are kept in one of oneDNN's blocked layouts. There is one a weight, so that its bytes are
- * known before and it never changes: what a job of typical size wants. Products want the same at
- * any size. A convolution of a very small image may not; it lays the weights out anew each time, in
- * its scratch (forced to use what is there, oneDNN 2.6 falls back to its reference loops). One
- * thread at a time. */
+ * Weights are kept in one of oneDNN's blocked layouts, at first what a job of typical size wants.
+ * Products want the same at any size. A convolution of a very small image may not (forced to use what
+ * is there, oneDNN 2.6 falls back to its reference loops): the first such job lays the weights out
+ * anew, in as many bytes, and they stay so until another job wants them otherwise.
+ * One thread at a time. */
 #ifndef FSD_KERNELS_CPU_DNNL_H
 #define FSD_KERNELS_CPU_DNNL_H
 
@@ -62,7 +62,7 @@ void fsd_dnnl_weights_free(fsd_dnnl_weights *weights); /* NULL is fine */
 
 /* `x`, `weights` and `bias` are only read; scratch is aligned to 64 bytes. */
 FSD_MUST_CHECK fsd_status fsd_dnnl_run(fsd_dnnl *dnnl, fsd_dnnl_primitive *primitive, const void *x,
-                                       const fsd_dnnl_weights *weights, const float *bias, void *y,
+                                       fsd_dnnl_weights *weights, const float *bias, void *y,
                                        void *scratch, fsd_error *err);
 
 #endif
