@@ -133,11 +133,13 @@ static void find_data(const char *told, char *out, size_t size)
 /* What a daemon that died left behind is unmounted. */
 static void clear_stale_mount(const char *mountpoint)
 {
-    struct stat st;
+    const int fd = open(mountpoint, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* a stat may be cached */
     pid_t pid;
     int status;
 
-    if (stat(mountpoint, &st) == 0 || errno != ENOTCONN)
+    if (fd >= 0)
+        close(fd);
+    if (fd >= 0 || errno != ENOTCONN)
         return;
     pid = fork();
     if (pid == 0) {
@@ -146,6 +148,7 @@ static void clear_stale_mount(const char *mountpoint)
     }
     if (pid > 0)
         waitpid(pid, &status, 0);
+    usleep(300000); /* the dead daemon's own unmounter may be on its way too: not over our mount */
 }
 
 /* A kernel that gives up waiting requests would abort the whole mount. */
@@ -399,6 +402,16 @@ static int mount_main(const options *o)
     return mount_and_serve(&l, o);
 }
 
+/* The engine's threads wait for each other hundreds of times a step. Where another program has the core,
+ * libgomp's default of spinning for milliseconds makes a busy machine twenty times slower; it reads the
+ * setting once, when it is loaded, so the engine is started over with it. */
+static int run_engine(char **argv)
+{
+    if (!getenv("GOMP_SPINCOUNT") && !setenv("GOMP_SPINCOUNT", "10000", 1))
+        execv("/proc/self/exe", argv); /* if that cannot be, it is only slower */
+    return fsd_engine_main(0, 1, 0);
+}
+
 int main(int argc, char **argv)
 {
     struct fuse_args args = FUSE_ARGS_INIT(argc, argv);
@@ -406,7 +419,7 @@ int main(int argc, char **argv)
     int code = 1;
 
     if (argc == 2 && strcmp(argv[1], "engine") == 0)
-        return fsd_engine_main(0, 1, 0);
+        return run_engine(argv);
     if (fuse_opt_parse(&args, &o, SPEC, take_argument) == 0) {
         if (o.help) {
             usage(stdout);

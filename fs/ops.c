@@ -62,12 +62,19 @@ static handle *handle_of(const struct fuse_file_info *fi)
 
 /* --- names --------------------------------------------------------------------------------------- */
 
+/* What the kernel must ask for each time: texts, and orders that an INI file may still change. */
+static bool may_change(fsd_fs *fs, const fsd_node *node)
+{
+    return node->kind == FSD_KIND_TEXT || node->kind == FSD_KIND_TWIN || node->kind == FSD_KIND_PREVIEW ||
+           node->kind == FSD_KIND_INI || (node->kind == FSD_KIND_PICTURE && !fsd_node_is_made(fs, node));
+}
+
 static bool make_entry(fsd_fs *fs, fsd_node *node, struct fuse_entry_param *entry, int *number)
 {
     *entry = (struct fuse_entry_param){.ino = node->ino, .generation = 1, .attr_timeout = TIMEOUT,
                                        .entry_timeout = TIMEOUT};
     *number = fsd_node_attr(fs, node, &entry->attr, true);
-    if (node->kind == FSD_KIND_TEXT || node->kind == FSD_KIND_TWIN || node->kind == FSD_KIND_PREVIEW)
+    if (may_change(fs, node))
         entry->attr_timeout = entry->entry_timeout = 0;
     return !*number;
 }
@@ -234,7 +241,7 @@ static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
     if (number)
         fuse_reply_err(req, number);
     else
-        fuse_reply_attr(req, &st, node->kind == FSD_KIND_TEXT || node->kind == FSD_KIND_TWIN ? 0 : TIMEOUT);
+        fuse_reply_attr(req, &st, may_change(fs_of(req), node) ? 0 : TIMEOUT);
 }
 
 static int set_real(fsd_fs *fs, fsd_node *node, const struct stat *attr, int what, const handle *h)
@@ -289,7 +296,7 @@ static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int wh
     if (number)
         fuse_reply_err(req, number);
     else
-        fuse_reply_attr(req, &st, TIMEOUT);
+        fuse_reply_attr(req, &st, may_change(fs, node) ? 0 : TIMEOUT);
 }
 
 static void op_statfs(fuse_req_t req, fuse_ino_t ino)

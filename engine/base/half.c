@@ -100,6 +100,11 @@ void fsd_from_f32(void *dst, fsd_dtype to, const float *src, size_t count)
         memcpy(dst, src, count * sizeof *src);
         return;
     }
+    if (to == FSD_F64) {
+        for (size_t i = 0; i < count; i++)
+            ((double *)dst)[i] = src[i];
+        return;
+    }
     for (size_t i = 0; i < count; i++)
         out[i] = to == FSD_F16 ? fsd_f32_to_f16(src[i]) : fsd_f32_to_bf16(src[i]);
 }

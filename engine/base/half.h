@@ -36,7 +36,7 @@ static inline uint16_t fsd_f32_to_bf16(float f)
     return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
 }
 
-/* `count` elements of `from` at src (any alignment) to fp32, and from fp32 to F32/F16/BF16. */
+/* `count` elements of `from` at src (any alignment) to fp32, and from fp32 to F32/F16/BF16/F64. */
 void fsd_to_f32(float *dst, const void *src, fsd_dtype from, size_t count);
 void fsd_from_f32(void *dst, fsd_dtype to, const float *src, size_t count);
 

@@ -68,6 +68,12 @@ fsd_weight *fsd_build_conv(const fsd_build *b, int64_t out, int64_t in, int size
     return get(b, FSD_PACK_CONV, (int64_t[4]){out, in, size, size}, 0, names, 1);
 }
 
+fsd_weight *fsd_build_up_conv(const fsd_build *b, int64_t out, int64_t in, const char *fmt, ...)
+{
+    FORMATTED(name);
+    return get(b, FSD_PACK_CONV_UP, (int64_t[4]){out, in, 3, 3}, 0, names, 1);
+}
+
 fsd_weight *fsd_build_table(const fsd_build *b, int64_t rows, int64_t cols, const char *fmt, ...)
 {
     FORMATTED(name);

@@ -29,6 +29,9 @@ fsd_weight *fsd_build_geglu(const fsd_build *b, int64_t out, int64_t in, const c
 /* (out, in, size, size) */
 fsd_weight *fsd_build_conv(const fsd_build *b, int64_t out, int64_t in, int size, const char *fmt,
                            ...) FSD_PRINTF(5, 6);
+/* (out, in, 3, 3) after an upsampling to exactly twice the size. */
+fsd_weight *fsd_build_up_conv(const fsd_build *b, int64_t out, int64_t in, const char *fmt, ...)
+    FSD_PRINTF(4, 5);
 /* (rows, cols); rows 0: as many as the file has. */
 fsd_weight *fsd_build_table(const fsd_build *b, int64_t rows, int64_t cols, const char *fmt, ...)
     FSD_PRINTF(4, 5);

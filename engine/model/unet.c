@@ -55,9 +55,11 @@ static fsd_value conv3x3(const net *u, fsd_value x, int out, fsd_conv_extra extr
                          const char *leaf)
 {
     extra.top = extra.left = extra.bottom = extra.right = 1;
-    return fsd_op_conv(u->b.graph, x,
-                       fsd_build_conv(&u->b, out, channels(u, x), 3, "%s%s.weight", path, leaf),
-                       fsd_build_vector(&u->b, out, "%s%s.bias", path, leaf), extra);
+    return fsd_op_conv(
+        u->b.graph, x,
+        extra.upsample ? fsd_build_up_conv(&u->b, out, channels(u, x), "%s%s.weight", path, leaf)
+                       : fsd_build_conv(&u->b, out, channels(u, x), 3, "%s%s.weight", path, leaf),
+        fsd_build_vector(&u->b, out, "%s%s.bias", path, leaf), extra);
 }
 
 /* x2, if not 0, is a skip that stands behind x along the channels. */
@@ -213,6 +215,18 @@ static fsd_value middle(net *u, fsd_value x)
     return resnet(u, x, 0, u->config->width[last], "mid_block.resnets.1.");
 }
 
+/* To twice the size, or where the skip is of odd size to just that. */
+static fsd_value upsample(const net *u, fsd_value x, int width, const char *path)
+{
+    const fsd_value skip = u->skip[u->skips - 1];
+    const fsd_graph *g = u->b.graph;
+    const bool twice = !g->status && fsd_graph_value(g, skip)->h == 2 * fsd_graph_value(g, x)->h &&
+                       fsd_graph_value(g, skip)->w == 2 * fsd_graph_value(g, x)->w;
+    const fsd_conv_extra exact = {.upsample = true}, like = {.up_like = skip};
+
+    return conv3x3(u, x, width, twice ? exact : like, path, "conv");
+}
+
 static fsd_value up(net *u, fsd_value x)
 {
     const fsd_unet_config *c = u->config;
@@ -231,8 +245,7 @@ static fsd_value up(net *u, fsd_value x)
         if (level == 0)
             break;
         snprintf(path, sizeof path, "up_blocks.%d.upsamplers.0.", i);
-        x = conv3x3(u, x, c->width[level], (fsd_conv_extra){.up_like = u->skip[u->skips - 1]}, path,
-                    "conv");
+        x = upsample(u, x, c->width[level], path);
     }
     return x;
 }

@@ -26,9 +26,11 @@ static fsd_value conv3x3(const fsd_build *b, fsd_value x, int64_t out, fsd_conv_
                          const char *path, const char *leaf)
 {
     extra.top = extra.left = extra.bottom = extra.right = 1;
-    return fsd_op_conv(b->graph, x,
-                       fsd_build_conv(b, out, channels(b, x), 3, "%s%s.weight", path, leaf),
-                       fsd_build_vector(b, out, "%s%s.bias", path, leaf), extra);
+    return fsd_op_conv(
+        b->graph, x,
+        extra.upsample ? fsd_build_up_conv(b, out, channels(b, x), "%s%s.weight", path, leaf)
+                       : fsd_build_conv(b, out, channels(b, x), 3, "%s%s.weight", path, leaf),
+        fsd_build_vector(b, out, "%s%s.bias", path, leaf), extra);
 }
 
 static fsd_value resnet(const fsd_build *b, int groups, fsd_value x, int64_t out, const char *path)
