@@ -1,8 +1,8 @@
 # packages.sh: the Debian packages we need, and how to get those that are missing. Sourced.
 
 build_packages="build-essential cmake ninja-build pkg-config libfuse3-dev fuse3 libdnnl-dev libpng-dev
-  zlib1g-dev libinih-dev uuid-dev libjansson-dev libssl-dev libutf8proc-dev"
-test_packages="clang libclang-rt-14-dev python3 python3-pil python3-numpy pngcheck imagemagick libgdk-pixbuf2.0-bin
+  zlib1g-dev libinih-dev libjansson-dev libssl-dev libutf8proc-dev"
+test_packages="python3 python3-pil python3-numpy pngcheck imagemagick libgdk-pixbuf2.0-bin
   rsync rclone inotify-tools procps util-linux"
 
 # need_packages NAME…: install what is missing with apt, through sudo if we are not root.
