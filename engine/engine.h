@@ -33,7 +33,9 @@
  *     progress id=1 step=3 steps=20                    after each step
  *     preview id=1                                     the preview file has been renewed
  *     note id=1 text=<sentence>                        worth telling: an unknown word, another size
- *     done id=1 width=128 height=128 seed=7 seconds=0.61 text=<A1111's parameters>
+ *     done id=1 width=128 height=128 seed=7 seconds=0.61 first_step=0.02 planned=31457280
+ *           text=<A1111's parameters>    (one line; seconds until the first step began; bytes of the
+ *           largest plan that ran)
  *     model id=2 family=sd1 width=128 height=128 multiple=8 max_side=2048 sampler=ddim
  *           schedule=leading hash=<64 hex or -> text=<sentence about the model>    (one line)
  *           a note line with the same id before it tells why another sampler stands in

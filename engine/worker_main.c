@@ -226,8 +226,10 @@ static void run_picture(server *s, job *j)
     } else {
         char *text = fsd_job_escape(parameters);
 
-        say(s, "done id=%s width=%d height=%d seed=%llu seconds=%.3f text=%s", j->id, picture.width,
-            picture.height, (unsigned long long)picture.seed, now() - start, text ? text : "");
+        say(s,
+            "done id=%s width=%d height=%d seed=%llu seconds=%.3f first_step=%.3f planned=%zu text=%s",
+            j->id, picture.width, picture.height, (unsigned long long)picture.seed, now() - start,
+            picture.seconds_to_first_step, picture.planned_bytes, text ? text : "");
         fsd_free(text);
     }
     fsd_free(parameters);
